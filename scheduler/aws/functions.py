@@ -1,0 +1,40 @@
+"""Lambda functions: invoking them and asking whether they are there."""
+
+from typing import TYPE_CHECKING
+
+from scheduler.aws.failures import SDK_ERRORS, call_error, code_of, is_missing, translated
+from scheduler.core.invocation import Invocation, NoInvocation
+from scheduler.errors import MissingError
+
+if TYPE_CHECKING:
+    from types_aiobotocore_lambda import LambdaClient
+
+
+class Functions:
+    """Invokes Lambda functions and waits for their replies."""
+
+    def __init__(self, client: "LambdaClient") -> None:
+        self._client = client
+
+    async def invoke(self, name: str, payload: bytes) -> Invocation | NoInvocation:
+        """Invoke a function and wait for its reply; never raises an error of the SDK."""
+        try:
+            reply = await self._client.invoke(FunctionName=name, Payload=payload)
+            async with reply["Payload"] as stream:
+                body = await stream.read()
+        except SDK_ERRORS as error:
+            if is_missing(error):
+                return NoInvocation(str(MissingError("function", name)), missing=True)
+            failure = call_error(error)
+            return NoInvocation(f"function {name} could not be invoked: {failure.code}: {failure.message}")
+        return Invocation(body, failed="FunctionError" in reply)
+
+    async def probe(self, name: str) -> None:
+        """Ask whether a function is there. Raises MissingError or CloudError; being denied says nothing."""
+        with translated("function", name):
+            try:
+                await self._client.get_function_configuration(FunctionName=name)
+            except SDK_ERRORS as error:
+                # Invoking needs no right to read a function's configuration, so that this denial proves nothing.
+                if code_of(error) not in {"AccessDeniedException", "AccessDenied"}:
+                    raise

@@ -1,0 +1,157 @@
+"""The token table in DynamoDB: finding what is due, and every write of the protocol."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from scheduler.aws.failures import SDK_ERRORS, call_error, code_of, translated
+from scheduler.core.attributes import Item
+from scheduler.core.effects import Failure, Lost, Write
+from scheduler.core.instant import Instant
+from scheduler.core.model import Found, MalformedRowError, TokenRow, read_found
+from scheduler.core.states import POLLING, EndState
+from scheduler.core.wire import find_parameters, keys, shard_parameters, tidy_call, write_call, write_result
+from scheduler.errors import CloudError, MissingError
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
+
+INDEX = "due"
+_ENDED = frozenset(EndState)
+_LOAD = 100  # keys that one BatchGetItem takes
+_LOAD_TRIES = 8
+_LOOK_AGAIN_SECONDS = 60.0
+"""How long the answer to "has the table the index?" is good for."""
+_REST_PER_ROW_SECONDS, _LONGEST_REST_SECONDS = 0.01, 60.0
+"""Rest after a sweep, for each row it read: a table of 100 rows is swept each second, a large one each minute."""
+
+Due = Literal["auto", "scan", "index"]
+
+
+class TokenTable:
+    """The token table. `find` is the only part that costs by what is stored, and only where the index cannot serve."""
+
+    def __init__(self, client: "DynamoDBClient", name: str, shards: int, due: Due, clock: Callable[[], float]) -> None:
+        """Take a client, the table's name, the number of shards, how to find rows, and a monotonic clock in seconds."""
+        self.name = name
+        self._client = client
+        self._shards = shards
+        self._due = due
+        self._clock = clock
+        self._indexed: bool | None = None
+        self._look_again_at = 0.0
+        self._sweep_at = 0.0
+
+    async def find(self, now: Instant) -> AsyncIterator[Found]:
+        """Give the due rows, each as soon as its page is there. Raises MissingError or CloudError."""
+        with translated("table", self.name):
+            indexed = await self._has_index()
+        if not indexed:
+            async for found in self._scan(find_parameters(self.name, now)):
+                yield found
+            return
+        for shard in range(self._shards):
+            async for found in self._query(shard, now):
+                yield found
+        if self._due == "auto" and self._clock() >= self._sweep_at:
+            async for found in self._sweep(now):
+                yield found
+
+    async def get(self, job_id: str) -> Item | None:
+        """Read one row as it is now. Raises MissingError or CloudError."""
+        with translated("table", self.name):
+            reply = await self._client.get_item(TableName=self.name, Key={"jobId": {"S": job_id}}, ConsistentRead=True)
+        return reply.get("Item")
+
+    async def probe(self) -> None:
+        """Ask whether the table is there and may be read. Raises MissingError or CloudError."""
+        self._look_again_at = 0.0
+        with translated("table", self.name):
+            await self._has_index()
+            await self._client.get_item(TableName=self.name, Key={"jobId": {"S": "callback-scheduler-probe"}})
+
+    async def write(self, effect: Write) -> TokenRow | MalformedRowError | Lost | Failure | None:
+        """Perform one write of the protocol; never raises an error of the SDK."""
+        call = write_call(effect, self.name)
+        try:
+            reply: Any = await self._client.update_item(**call.parameters)
+        except SDK_ERRORS as error:
+            reply = call_error(error)
+        return write_result(effect, reply)
+
+    async def _has_index(self) -> bool:
+        if self._due == "scan":
+            return False
+        if self._indexed is None or self._clock() >= self._look_again_at:
+            table = (await self._client.describe_table(TableName=self.name))["Table"]
+            states = {index["IndexName"]: index["IndexStatus"] for index in table.get("GlobalSecondaryIndexes", [])}
+            self._indexed = states.get(INDEX) in {"ACTIVE", "UPDATING"}
+            self._look_again_at = self._clock() + _LOOK_AGAIN_SECONDS
+        if self._due == "index" and not self._indexed:
+            kind = f"index {INDEX} of table"
+            raise MissingError(kind, self.name)
+        return self._indexed
+
+    async def _query(self, shard: int, now: Instant) -> AsyncIterator[Found]:
+        parameters = shard_parameters(self.name, INDEX, shard, now)
+        async for page in self._pages(self._client.query, parameters | {"Limit": _LOAD}):
+            for item in await self._load([item["jobId"]["S"] for item in page["Items"]]):
+                status = item.get("status", {}).get("S")
+                if status == POLLING:
+                    yield read_found(item)
+                elif status in _ENDED:
+                    await self._tidy(item["jobId"]["S"], EndState(status))
+
+    async def _scan(self, parameters: dict[str, Any]) -> AsyncIterator[Found]:
+        async for page in self._pages(self._client.scan, parameters):
+            for item in page["Items"]:
+                yield read_found(item)
+
+    async def _sweep(self, now: Instant) -> AsyncIterator[Found]:
+        """Find the rows that no query can: those that a foreign creator wrote, and those of a shard given up."""
+        read = 0
+        async for page in self._pages(self._client.scan, find_parameters(self.name, now, self._shards)):
+            read += page["ScannedCount"]
+            for item in page["Items"]:
+                yield read_found(item)
+        self._sweep_at = self._clock() + min(_LONGEST_REST_SECONDS, read * _REST_PER_ROW_SECONDS)
+
+    async def _pages(self, read: Callable[..., Any], parameters: dict[str, Any]) -> AsyncIterator[Any]:
+        while True:
+            try:
+                with translated("table", self.name):
+                    page = await read(**parameters)
+            except CloudError as error:
+                if error.__cause__ and code_of(error.__cause__) in {"ValidationException", "ResourceNotFoundException"}:
+                    self._indexed = None  # the index has gone; look before the next tick
+                raise
+            yield page
+            if not page.get("LastEvaluatedKey"):
+                return
+            parameters = parameters | {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    async def _load(self, job_ids: Sequence[str]) -> list[Item]:
+        """Read rows as they are now: the index holds keys only, and lags behind."""
+        found: dict[str, Item] = {}
+        wanted: Any = {self.name: {"Keys": keys(job_ids), "ConsistentRead": True}} if job_ids else {}
+        for retry in itertools.count():
+            if not wanted:
+                break
+            if retry == _LOAD_TRIES:
+                message = f"table {self.name} could not be read: it keeps leaving keys unprocessed"
+                raise CloudError(message)
+            await asyncio.sleep(0.05 * (2**retry - 1))
+            with translated("table", self.name):
+                reply = await self._client.batch_get_item(RequestItems=wanted)
+            for item in reply["Responses"].get(self.name, []):
+                found[item["jobId"]["S"]] = item
+            wanted = reply.get("UnprocessedKeys")
+        return [found[job_id] for job_id in job_ids if job_id in found]
+
+    async def _tidy(self, job_id: str, state: EndState) -> None:
+        """Take a row out of the index that somebody else ended and left there, or every tick would read it again."""
+        try:
+            await self._client.update_item(**tidy_call(job_id, state, self.name).parameters)
+        except SDK_ERRORS:
+            return  # the next tick tries again

@@ -1,0 +1,126 @@
+"""Effects: what the protocol asks its driver to do, and what it is told in return."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from scheduler.core.answers import Answer, PendingAnswer
+from scheduler.core.instant import Instant
+from scheduler.core.model import MalformedRowError, TokenRow
+from scheduler.core.states import EndState
+from scheduler.core.token import TaskToken
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Win the row for this attempt. Told: the row as claimed, why it cannot be understood, Lost or Failure."""
+
+    row: TokenRow
+    claim_id: str
+    now: Instant
+    until: Instant
+    shard: int
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Ask the job's source for its status, under a deadline. Told: a Report."""
+
+    row: TokenRow
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Answer the waiting task, once and without retries. Told: a Delivery."""
+
+    token: TaskToken
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Tell Step Functions that the job goes on. Told: a Delivery."""
+
+    token: TaskToken
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait before the next try. Told: None."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Store an answer that could not be delivered, to be sent by a later poll. Told: None, Lost or Failure."""
+
+    row: TokenRow
+    pending: PendingAnswer
+    until: Instant
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Give the row free before its lease has run out, and note why a check failed. Told: None, Lost or Failure."""
+
+    row: TokenRow
+    until: Instant
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Write the end of the job into its row. Told: None, Lost or Failure."""
+
+    row: TokenRow
+    end_state: EndState
+    now: Instant
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """Set a row aside that cannot be understood. Told: None, Lost or Failure."""
+
+    job_id: str
+    fault: MalformedRowError
+    now: Instant
+
+
+Write = Claim | Keep | Release | Mark | Quarantine
+Effect = Write | Check | Send | Heartbeat | Pause
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The write's condition did not hold: somebody else has the row. Not an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A service could not be asked or refused. `unsure` says that the call may have been applied all the same."""
+
+    error: str
+    unsure: bool = False
+
+
+class Delivered(Enum):
+    """What became of an answer."""
+
+    DELIVERED = "delivered"
+    CLOSED = "closed"
+    """The token is used, timed out or unknown; no answer will ever be taken."""
+    DEFERRED = "deferred"
+    """It did not get through this time."""
+    REFUSED = "refused"
+    """It will not get through in this form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of an answer; `unsure` says that a deferred one may have arrived all the same."""
+
+    kind: Delivered
+    error: str = ""
+    unsure: bool = False

@@ -1,0 +1,154 @@
+"""The token row: what of it a poll needs, and how it is read from DynamoDB."""
+
+import zlib
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, Self
+
+from scheduler.core.answers import PendingAnswer, read_pending
+from scheduler.core.attributes import Attribute, Item, from_attribute
+from scheduler.core.instant import Instant, parse_iso
+from scheduler.core.token import MAX_LENGTH, TaskToken
+
+
+class MalformedRowError(ValueError):
+    """A waiting row that cannot be understood: the attribute, what it holds (None: nothing) and why that is wrong."""
+
+    def __init__(self, attribute: str, held: Attribute | None, reason: str) -> None:
+        self.attribute = attribute
+        self.held = held
+        super().__init__(f"{attribute} {reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """A waiting row. `version` is None where a foreign creator wrote the row and nobody has claimed it yet."""
+
+    job_id: str
+    token: TaskToken
+    execution_id: str | None
+    expires_at: Instant
+    attempt_count: int
+    max_attempts: int
+    version: int | None = None
+    interval_seconds: float | None = None
+    claim_id: str | None = None
+    has_source: bool = False
+    heartbeat: bool = False
+    pending: PendingAnswer | None = None
+    last_error: str | None = None
+
+    def claimed(self, claim_id: str) -> Self:
+        """Give the row as a successful claim leaves it."""
+        attempts = self.attempt_count + (0 if self.pending else 1)
+        return replace(self, attempt_count=attempts, version=(self.version or 0) + 1, claim_id=claim_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A waiting row that cannot be understood."""
+
+    job_id: str
+    fault: MalformedRowError
+
+
+Found = TokenRow | Malformed
+
+
+def read_found(item: Item) -> Found:
+    """Read an item that waits to be polled, understood or not."""
+    try:
+        return read_row(item)
+    except MalformedRowError as fault:
+        return Malformed(item["jobId"]["S"], fault)
+
+
+def due_shard(job_id: str, shards: int) -> int:
+    """Give the partition of the index `due` that a job belongs to: CRC-32 of its id modulo the number of shards."""
+    return zlib.crc32(job_id.encode("utf-8", "surrogatepass")) % shards
+
+
+def read_row(item: Item) -> TokenRow:
+    """Read a waiting row. Raises MalformedRowError, naming the first attribute that cannot be understood."""
+    read = _Reader(item)
+    return TokenRow(
+        job_id=read.text("jobId"),
+        token=TaskToken(read.text("taskToken", longest=MAX_LENGTH)),
+        execution_id=read.note("executionId"),
+        expires_at=read.instant("expiresAt"),
+        attempt_count=read.count("attemptCount"),
+        max_attempts=read.count("maxAttempts"),
+        version=read.count("version") if "version" in item else None,
+        interval_seconds=read.interval("intervalSeconds"),
+        claim_id=read.note("claimId"),
+        has_source="source" in item,
+        heartbeat=read.note("heartbeat") is True,
+        pending=read.pending("pendingAnswer"),
+        last_error=read.note("lastError"),
+    )
+
+
+class _Reader:
+    def __init__(self, item: Item) -> None:
+        self._item = item
+
+    def _held(self, name: str, kind: str, wanted: str) -> Any:
+        held = self._item.get(name)
+        if held is None:
+            raise MalformedRowError(name, None, f"is missing; {wanted} is needed")
+        if kind not in held:
+            raise self._bad(name, wanted)
+        return from_attribute(held)
+
+    def _bad(self, name: str, wanted: str) -> MalformedRowError:
+        held = self._item[name]
+        kind, value = next(iter(held.items()))
+        # The token is a secret and a mis-typed one may be half of it; nothing of it belongs into a reason.
+        shown = "" if name == "taskToken" else f", not {value!r:.100}"
+        return MalformedRowError(name, held, f"(type {kind}) must be {wanted}{shown}")
+
+    def text(self, name: str, longest: int | None = None) -> str:
+        wanted = "a non-empty string" if longest is None else f"a string of 1 to {longest} characters"
+        value: str = self._held(name, "S", wanted)
+        if not value or (longest is not None and len(value) > longest):
+            raise self._bad(name, wanted)
+        return value
+
+    def count(self, name: str) -> int:
+        wanted = "a whole number of 0 or more"
+        value = self._held(name, "N", wanted)
+        if not isinstance(value, int) or value < 0:
+            raise self._bad(name, wanted)
+        return value
+
+    def instant(self, name: str) -> Instant:
+        wanted = "an ISO 8601 timestamp"
+        try:
+            return parse_iso(self._held(name, "S", wanted))
+        except (ValueError, OverflowError) as error:
+            if isinstance(error, MalformedRowError):
+                raise
+            raise self._bad(name, wanted) from error
+
+    def interval(self, name: str) -> float | None:
+        if name not in self._item:
+            return None
+        wanted = "a number above 0"
+        value: int | Decimal = self._held(name, "N", wanted)
+        if value <= 0:
+            raise self._bad(name, wanted)
+        return float(value)
+
+    def pending(self, name: str) -> PendingAnswer | None:
+        if name not in self._item:
+            return None
+        wanted = "an answer as this program keeps them"
+        try:
+            return read_pending(self._held(name, "M", wanted))
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._bad(name, wanted) from error
+
+    def note(self, name: str) -> Any:
+        """Read what no poll depends on: anything may stand there."""
+        held = self._item.get(name)
+        return from_attribute(held) if held and ("S" in held or "BOOL" in held) else None

@@ -1,0 +1,58 @@
+"""Outcomes: how a poll ended, as a value."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from scheduler.core.answers import Answer
+from scheduler.core.states import EndState
+
+
+class Kind(StrEnum):
+    """The ways in which a poll ends."""
+
+    IN_PROGRESS = "in_progress"
+    CHECK_FAILED = "check_failed"
+    """The source could not be asked: the attempt is spent, the job goes on waiting."""
+    ENDED = "ended"
+    """The row has its end state."""
+    DEFERRED = "deferred"
+    """The answer is decided and kept; a later poll delivers it."""
+    LOST = "lost"
+    """Somebody else has the row."""
+    LEFT_ALONE = "left_alone"
+    """The row names a source that this version does not know."""
+    UNREACHED = "unreached"
+    """The token table could not be asked; the row stays due."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a poll of one row ended. `attempt` counts this poll where it claimed the row."""
+
+    kind: Kind
+    job_id: str
+    execution_id: str | None = None
+    attempt: int | None = None
+    max_attempts: int | None = None
+    claimed: bool = False
+    end_state: EndState | None = None
+    answer: Answer | None = None
+    error: str | None = None
+    source_missing: bool = False
+    unmarked: str | None = None
+    """Why the end could not be written into the row, though the task was answered."""
+
+    def reply(self) -> dict[str, Any]:
+        """Give the outcome as the poller Lambda's reply, without anything secret in it."""
+        match self:
+            case Outcome(kind=Kind.ENDED, end_state=EndState.COMPLETED):
+                return {"status": "COMPLETED", "reconnected": True}
+            case Outcome(kind=Kind.ENDED, end_state=EndState(value)):
+                return {"status": value}
+        waiting: dict[str, Any] = {"status": "IN_PROGRESS", "attempt": self.attempt, "maxAttempts": self.max_attempts}
+        if self.kind is not Kind.IN_PROGRESS:
+            waiting["outcome"] = self.kind.value
+        if self.error:
+            waiting["reason"] = self.error
+        return waiting

@@ -1,0 +1,96 @@
+"""The policy: when a row is polled next, when a job is given up, what its task is told."""
+
+import random
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from scheduler.core.answers import Answer, fail, succeed
+from scheduler.core.instant import Instant, format_iso
+from scheduler.core.model import TokenRow, due_shard
+from scheduler.core.reports import Completed, Failed, Report
+from scheduler.core.states import EndState
+
+SEND_TIMEOUT_SECONDS = 4.0
+"""Longest that one call to Step Functions or DynamoDB may take. Both usually take under 0.1 s."""
+SEND_PAUSES_SECONDS = (0.2, 0.8)
+"""Longest pauses between one poll's tries to deliver an answer: three tries, then the answer is kept in the row."""
+DEFERRED_SECONDS = (1.0, 60.0)
+"""First and longest backoff of an answer that is kept in its row."""
+JITTER = 0.1
+"""A poll comes up to this part of its interval early: rows spread out, and a tick of the same interval finds them due."""
+
+
+def lease_seconds(check_timeout: float) -> float:
+    """Give the time a poll may take: a claim, the check, three tries to answer with their pauses, and the mark."""
+    return check_timeout + 5 * SEND_TIMEOUT_SECONDS + sum(SEND_PAUSES_SECONDS)
+
+
+def _new_claim_id() -> str:
+    return uuid.uuid4().hex
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The settings that a poll depends on; randomness comes in from outside so that tests can decide it."""
+
+    interval_seconds: float
+    lease_seconds: float
+    shards: int
+    chance: Callable[[], float] = random.random
+    new_claim_id: Callable[[], str] = _new_claim_id
+
+    def lease_end(self, now: Instant) -> Instant:
+        """Give the instant until which nobody else polls a row that is claimed now."""
+        return now + round(self.lease_seconds * 1000)
+
+    def next_poll(self, row: TokenRow, tick: Instant) -> Instant:
+        """Give the instant of the row's next poll, reckoned from the tick that found it due."""
+        interval = row.interval_seconds or self.interval_seconds
+        return tick + round(interval * (1 - JITTER * self.chance()) * 1000)
+
+    def retry_deferred(self, tries: int, now: Instant) -> Instant:
+        """Give the instant of the next try for an answer that was kept: exponential backoff with full jitter."""
+        first, longest = DEFERRED_SECONDS
+        return now + round(min(longest, first * 2.0 ** min(tries, 16)) * self.chance() * 1000)
+
+    def pauses(self) -> Iterator[float]:
+        """Give the pauses between the tries of one poll to deliver an answer, in seconds, with full jitter."""
+        return (longest * self.chance() for longest in SEND_PAUSES_SECONDS)
+
+    def shard(self, row: TokenRow) -> int:
+        """Give the row's partition of the index `due`."""
+        return due_shard(row.job_id, self.shards)
+
+
+def give_up(row: TokenRow, now: Instant) -> Answer | None:
+    """Give the failure for a job whose time or attempts are used up; None while there are some left."""
+    if now > row.expires_at:
+        cause = f"job {row.job_id} had not ended by {format_iso(row.expires_at)}"
+        return fail("PollingExpired", _with_last_error(cause, row), EndState.EXPIRED)
+    if row.attempt_count > row.max_attempts:
+        cause = f"job {row.job_id} had not ended after {row.max_attempts} status checks"
+        return fail("MaxAttemptsExceeded", _with_last_error(cause, row), EndState.MAX_ATTEMPTS)
+    return None
+
+
+def answer(row: TokenRow, report: Report, now: Instant) -> Answer | None:
+    """Give the answer that a report calls for; None while the job is in progress or nothing is known of it."""
+    match report:
+        case Completed(result):
+            return succeed(
+                {
+                    "jobId": row.job_id,
+                    "status": "COMPLETED",
+                    "completedAt": format_iso(now),
+                    "attempts": row.attempt_count,
+                    "result": result,
+                }
+            )
+        case Failed(reason):
+            return fail("JobFailed", reason)
+    return None
+
+
+def _with_last_error(cause: str, row: TokenRow) -> str:
+    return f"{cause}; the last check that failed: {row.last_error}" if row.last_error else cause

@@ -1,0 +1,84 @@
+"""Reports: what a job's source says of it, read from the reply of a status check."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+_SHOWN = 200  # characters of a reply that are shown where it cannot be understood
+
+
+@dataclass(frozen=True, slots=True)
+class InProgress:
+    """The job goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The job has ended well; `result` is the source's whole reply."""
+
+    result: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The job has failed, for its own `reason`."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """The source could not be asked, or not be understood: nothing is known of the job.
+
+    `missing` says that the source itself does not exist: asking it for other jobs would spend their attempts too.
+    """
+
+    error: str
+    missing: bool = False
+
+
+Report = InProgress | Completed | Failed | Unanswered
+
+
+def read_reply(payload: bytes) -> Report:
+    """Read the reply to CHECK_STATUS. Whatever is no clear status is Unanswered: never a success, never an end."""
+    try:
+        reply = json.loads(payload, parse_constant=_refuse_constant)
+    except ValueError:
+        return Unanswered(f"the source's reply is not JSON: {payload[:_SHOWN]!r}")
+    match reply:
+        case {"status": "IN_PROGRESS"}:
+            return InProgress()
+        case {"status": "COMPLETED"}:
+            return Completed(reply)
+        case {"status": "FAILED"}:
+            return Failed(_reason(reply))
+        case {"status": status}:
+            return Unanswered(f"the source's reply has an unknown status: {status!r:.{_SHOWN}}")
+        case {"error": error}:
+            return Unanswered(f"the source replied with an error: {error!s:.{_SHOWN}}")
+    return Unanswered(f"the source's reply has no status: {reply!r:.{_SHOWN}}")
+
+
+def read_function_error(payload: bytes, who: str = "the source") -> Unanswered:
+    """Read the payload of a Lambda invocation that ended in FunctionError."""
+    try:
+        error = json.loads(payload)
+        text = f"{error['errorType']}: {error['errorMessage']}"
+    except (ValueError, KeyError, TypeError):
+        text = repr(payload[:_SHOWN])
+    return Unanswered(f"{who} raised {text:.{_SHOWN}}")
+
+
+def _reason(reply: Mapping[str, Any]) -> str:
+    """Find the job's own reason under the names that job systems use for it."""
+    for name in ("reason", "cause", "error", "message"):
+        if value := reply.get(name):
+            return value if isinstance(value, str) else json.dumps(value)
+    return "the job failed and gave no reason"
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    message = f"{name} is not JSON"
+    raise ValueError(message)

@@ -1,0 +1,37 @@
+"""The task token: a secret that shows only its fingerprint."""
+
+import hashlib
+
+MAX_LENGTH = 2048  # of SendTaskSuccess and SendTaskFailure, in characters
+
+
+class TaskToken:
+    """A task token whose str and repr are masked; `reveal` alone gives the secret."""
+
+    __slots__ = ("_secret",)
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+
+    def reveal(self) -> str:
+        """Give the secret, for a request to Step Functions and for nothing else."""
+        return self._secret
+
+    def fingerprint(self) -> str:
+        """Give the first 8 hex digits of the token's SHA-256: enough to compare, useless to an attacker."""
+        return hashlib.sha256(self._secret.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+    def scrub(self, text: str) -> str:
+        """Take the secret out of a text that somebody else wrote, such as a service's error message."""
+        return text.replace(self._secret, str(self))
+
+    def __str__(self) -> str:
+        return f"<token {self.fingerprint()}>"
+
+    __repr__ = __str__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TaskToken) and other._secret == self._secret
+
+    def __hash__(self) -> int:
+        return hash(self._secret)

@@ -1,0 +1,20 @@
+"""Errors that end a command or make the daemon wait, each with the one line that a person needs."""
+
+
+class SchedulerError(Exception):
+    """Something a person has to know or do; its text is one clear line without a secret."""
+
+
+class SettingsError(SchedulerError):
+    """A setting is not allowed; the line names the variable, its value and what is allowed."""
+
+
+class CloudError(SchedulerError):
+    """The cloud could not be used: unreachable, throttled, access denied. It may pass by itself."""
+
+
+class MissingError(CloudError):
+    """A table, function or state machine does not exist; the line names it and the command that makes it."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(f"{kind} {name} does not exist; `callback-scheduler deploy` makes it")

@@ -1,0 +1,75 @@
+"""Logs: one JSON object a line on standard output, or coloured lines for people."""
+
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from scheduler.core.instant import format_iso
+
+ROOT = "scheduler"
+
+
+def logger(name: str = ROOT) -> structlog.stdlib.BoundLogger:
+    """Give a logger; it logs wherever `configure` says once that has run."""
+    log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return log
+
+
+def configure(level: str, style: str, stream: TextIO | None = None) -> None:
+    """Send every logger of the process to the stream (standard output), the libraries' ones too.
+
+    `level` is for our own loggers. The libraries stay at warning whatever it says: botocore's debug lines hold whole
+    requests, and a request to Step Functions holds the task token.
+    """
+    shared: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.format_exc_info,
+        _timestamp,
+    ]
+    renderer: Processor
+    if style == "json":
+        # ASCII only, so that no character of a job id or an error can end the line or move a terminal's cursor.
+        renderer = structlog.processors.JSONRenderer(ensure_ascii=True)
+    else:
+        renderer = structlog.dev.ConsoleRenderer(event_key="event", timestamp_key="timestamp", pad_event_to=20)
+    handler = logging.StreamHandler(stream or sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[_foreign, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    # APScheduler warns of every tick that it skips; the daemon counts and logs these itself.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    logging.getLogger(ROOT).setLevel(level.upper())
+    logging.captureWarnings(capture=True)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _timestamp(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event["timestamp"] = format_iso(int(datetime.now(UTC).timestamp() * 1000))
+    return event
+
+
+def _foreign(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Give a library's message a dotted event name of its own, and keep its text beside it."""
+    record: logging.LogRecord = event["_record"]
+    event["message"] = event["event"]
+    event["event"] = f"library.{record.name}"
+    return event

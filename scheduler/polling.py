@@ -1,0 +1,178 @@
+"""Polling what is due: directly, or by invoking the poller Lambda."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from scheduler.core.effects import Check, Delivery, Effect, Failure, Heartbeat, Lost, Pause, Send, Write
+from scheduler.core.instant import Instant
+from scheduler.core.invocation import Invocation, NoInvocation
+from scheduler.core.model import Found, Malformed, MalformedRowError, TokenRow
+from scheduler.core.outcome import Kind, Outcome
+from scheduler.core.policy import Policy
+from scheduler.core.protocol import Poll, poll, quarantine
+from scheduler.core.reports import Report, Unanswered, read_function_error
+from scheduler.core.states import EndState
+from scheduler.sources import Source
+from scheduler.sources.lambda_function import Invoker
+
+_KINDS = frozenset(Kind)
+_CLAIMED = frozenset({Kind.IN_PROGRESS, Kind.CHECK_FAILED, Kind.DEFERRED})
+_END_STATES = frozenset(EndState)
+
+
+class Rows(Protocol):
+    """The token table, for writing."""
+
+    async def write(self, effect: Write) -> TokenRow | MalformedRowError | Lost | Failure | None:
+        """Perform one write of the protocol."""
+        ...
+
+
+class Sender(Protocol):
+    """Step Functions, for answering."""
+
+    async def send(self, effect: Send | Heartbeat) -> Delivery:
+        """Send one answer or heartbeat."""
+        ...
+
+
+class Poller(Protocol):
+    """Polls due rows, up to `batch` of them at once."""
+
+    @property
+    def batch(self) -> int:
+        """The most rows that one call of `poll` takes."""
+        ...
+
+    async def poll(self, rows: Sequence[Found], tick: Instant) -> list[Outcome]:
+        """Poll some due rows that the tick of this instant found; one outcome for each, in the same order."""
+        ...
+
+    async def probe(self) -> None:
+        """Ask whether what polling needs is there. Raises MissingError or CloudError where it is not."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DirectPoller:
+    """Polls by itself: drives the protocol and performs its effects."""
+
+    rows: Rows
+    sender: Sender
+    source: Source
+    policy: Policy
+    check_timeout: float
+    clock: Callable[[], Instant]
+    batch: int = 1
+
+    async def poll(self, rows: Sequence[Found], tick: Instant) -> list[Outcome]:
+        """Poll rows one after another."""
+        return [await self._drive(self._start(row, tick)) for row in rows]
+
+    async def probe(self) -> None:
+        """Ask whether the source is there. Raises MissingError or CloudError where it is not."""
+        await self.source.probe()
+
+    def _start(self, row: Found, tick: Instant) -> Poll:
+        now = self.clock()
+        if isinstance(row, Malformed):
+            return quarantine(row.job_id, row.fault, now)
+        return poll(row, self.policy, now, tick)
+
+    async def _drive(self, polling: Poll) -> Outcome:
+        result: Any = None
+        try:
+            while True:
+                result = await self._perform(polling.send(result))
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
+
+    async def _perform(self, effect: Effect) -> object:
+        match effect:
+            case Check(row):
+                return await self._check(row)
+            case Send() | Heartbeat():
+                return await self.sender.send(effect)
+            case Pause(seconds):
+                await asyncio.sleep(seconds)
+                return None
+        return await self.rows.write(effect)
+
+    async def _check(self, row: TokenRow) -> Report:
+        try:
+            async with asyncio.timeout(self.check_timeout):
+                return await self.source.check(row)
+        except TimeoutError:
+            return Unanswered(f"the source gave no reply within {self.check_timeout:g} s")
+
+
+class LambdaPoller:
+    """Lets the poller Lambda poll, one's own or somebody else's that knows only `{"jobId"}`."""
+
+    def __init__(self, functions: Invoker, name: str, batch: int) -> None:
+        self._functions = functions
+        self._name = name
+        self.batch = batch
+
+    async def poll(self, rows: Sequence[Found], tick: Instant) -> list[Outcome]:
+        """Invoke the poller for some rows; the claim is the poller's own."""
+        del tick
+        job_ids = [row.job_id for row in rows]
+        payload = {"jobId": job_ids[0]} if self.batch == 1 else {"jobIds": job_ids}
+        reply = await self._functions.invoke(self._name, json.dumps(payload).encode())
+        results = _results(reply, None if self.batch == 1 else len(rows))
+        if isinstance(results, Unanswered):
+            failed = Outcome(Kind.CHECK_FAILED, "", error=results.error, source_missing=results.missing)
+            outcomes = [replace(failed, job_id=job_id) for job_id in job_ids]
+        else:
+            outcomes = [_read_result(job_id, result) for job_id, result in zip(job_ids, results, strict=True)]
+        executions = {row.job_id: row.execution_id for row in rows if isinstance(row, TokenRow)}
+        return [replace(outcome, execution_id=executions.get(outcome.job_id)) for outcome in outcomes]
+
+    async def probe(self) -> None:
+        """Ask whether the poller is there. Raises MissingError or CloudError where it is not."""
+        await self._functions.probe(self._name)
+
+
+def _results(reply: Invocation | NoInvocation, count: int | None) -> list[Any] | Unanswered:
+    """Give the poller's reply for each row: `count` of them under "results", or the whole reply where it is None."""
+    match reply:
+        case NoInvocation(error, missing):
+            return Unanswered(error, missing=missing)
+        case Invocation(payload, failed=True):
+            return read_function_error(payload, "the poller")
+        case Invocation(payload):
+            try:
+                parsed = json.loads(payload)
+            except ValueError:
+                return Unanswered("the poller's reply is not JSON")
+    if count is None:
+        return [parsed]
+    results = parsed.get("results") if isinstance(parsed, dict) else None
+    if not isinstance(results, list) or len(results) != count:
+        return Unanswered(f'the poller\'s reply has no "results" for its {count} job ids')
+    return results
+
+
+def _read_result(job_id: str, result: Any) -> Outcome:
+    match result:
+        case {"status": "IN_PROGRESS"}:
+            kind = result.get("outcome", Kind.IN_PROGRESS)
+            known = Kind(kind) if kind in _KINDS else Kind.IN_PROGRESS
+            return Outcome(
+                known,
+                job_id,
+                attempt=result.get("attempt"),
+                max_attempts=result.get("maxAttempts"),
+                claimed=known in _CLAIMED,
+                error=result.get("reason"),
+            )
+        case {"status": str(status)} if status in _END_STATES:
+            return Outcome(Kind.ENDED, job_id, claimed=True, end_state=EndState(status))
+        case {"error": error}:
+            return Outcome(Kind.CHECK_FAILED, job_id, error=f"the poller replied: {error!s:.200}")
+    return Outcome(Kind.CHECK_FAILED, job_id, error=f"the poller's reply has no known status: {result!r:.200}")

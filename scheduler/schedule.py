@@ -1,0 +1,83 @@
+"""The schedule of ticks: a cron as cron reads it, or an interval, as an APScheduler trigger."""
+
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
+
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.combining import OrTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_FIVE, _SIX = 5, 6
+
+
+def interval_trigger(seconds: float) -> BaseTrigger:
+    """Fire every so many seconds, fractions included."""
+    return IntervalTrigger(seconds=seconds, timezone=UTC)
+
+
+def cron_trigger(expression: str, timezone: tzinfo) -> BaseTrigger:
+    """Fire as cron would: 5 fields, or 6 with seconds first. Raises ValueError where it is no cron or never fires.
+
+    APScheduler differs from cron in two ways that are mended here: it counts weekdays from Monday, and it takes a
+    restricted day of the month and a restricted weekday to mean both, where cron means either.
+    """
+    fields = expression.split()
+    if len(fields) == _FIVE:
+        fields.insert(0, "0")
+    if len(fields) != _SIX:
+        message = f"it has {len(fields)} fields"
+        raise ValueError(message)
+    second, minute, hour, day, month, weekday = fields
+    times: dict[str, Any] = {"second": second, "minute": minute, "hour": hour, "month": month, "timezone": timezone}
+    weekday = _weekdays(weekday)
+    trigger: BaseTrigger
+    if day.startswith("*") or weekday == "*":
+        trigger = CronTrigger(**times, day=day, day_of_week=weekday)
+    else:
+        trigger = OrTrigger([CronTrigger(**times, day=day), CronTrigger(**times, day_of_week=weekday)])
+    if trigger.get_next_fire_time(None, datetime.now(timezone)) is None:
+        message = "it never fires"
+        raise ValueError(message)
+    return trigger
+
+
+def next_fire(trigger: BaseTrigger, after: datetime) -> datetime | None:
+    """Give the first instant later than `after` at which the trigger fires."""
+    fire: datetime | None = trigger.get_next_fire_time(after, after + timedelta(microseconds=1))
+    return fire
+
+
+def _weekdays(field: str) -> str:
+    """Rewrite cron's weekdays (0 and 7 are Sunday, names allowed) as names, which count from no day."""
+    if field == "*":
+        return field
+    days: set[int] = set()
+    for part in field.split(","):
+        span, slash, step = part.partition("/")
+        if span == "*":
+            first, last = 0, 6
+        else:
+            start, dash, end = span.partition("-")
+            first = _weekday(start)
+            last = _weekday(end) if dash else (6 if slash else first)
+            if dash and last == 0:
+                last = 7  # "fri-sun" and "5-0"
+        if last < first:
+            message = f"the weekdays {part!r} run backwards"
+            raise ValueError(message)
+        if slash and (not step.isdecimal() or int(step) == 0):
+            message = f"{part!r} has a bad step"
+            raise ValueError(message)
+        days.update(day % 7 for day in range(first, last + 1, int(step or 1)))
+    return ",".join(_WEEKDAYS[day] for day in sorted(days))
+
+
+def _weekday(text: str) -> int:
+    if text.isdecimal() and int(text) <= 7:  # noqa: PLR2004  cron's second Sunday
+        return int(text)
+    if text.lower() in _WEEKDAYS:
+        return _WEEKDAYS.index(text.lower())
+    message = f"{text!r} is no weekday"
+    raise ValueError(message)

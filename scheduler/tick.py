@@ -1,0 +1,178 @@
+"""One tick: find the due rows, poll them, count what became of them."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from scheduler.core.instant import Instant
+from scheduler.core.model import Found
+from scheduler.core.outcome import Kind, Outcome
+from scheduler.core.states import EndState
+from scheduler.errors import CloudError
+from scheduler.log import logger
+from scheduler.polling import Poller
+
+
+class Finder(Protocol):
+    """The token table, for finding what is due."""
+
+    def find(self, now: Instant) -> AsyncIterator[Found]:
+        """Give the due rows, each as soon as its page is there. Raises MissingError or CloudError."""
+        ...
+
+
+@dataclass(slots=True)
+class TickReport:
+    """What a tick did, as `tick.finished` shows it; `trouble` says why it took no more rows, where it was cut short."""
+
+    due: int = 0
+    polled: int = 0
+    claimed: int = 0
+    lost: int = 0
+    completed: int = 0
+    failed: int = 0
+    errors: int = 0
+    duration_ms: int = 0
+    trouble: str | None = None
+
+    def count(self, outcome: Outcome) -> None:
+        """Count one poll's outcome."""
+        self.polled += 1
+        self.claimed += outcome.claimed
+        self.lost += outcome.kind is Kind.LOST
+        self.completed += outcome.end_state is EndState.COMPLETED
+        self.failed += outcome.end_state in {EndState.FAILED, EndState.MAX_ATTEMPTS, EndState.EXPIRED}
+        self.errors += (
+            outcome.kind in {Kind.CHECK_FAILED, Kind.DEFERRED, Kind.UNREACHED}
+            or outcome.end_state is EndState.QUARANTINED
+            or outcome.unmarked is not None
+        )
+
+    def shown(self) -> dict[str, Any]:
+        """Give the report's figures, and its trouble where there was some."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+class Ticker:
+    """Runs ticks, one at a time, with at most `concurrency` polls in flight."""
+
+    def __init__(self, finder: Finder, poller: Poller, concurrency: int, clock: Callable[[], Instant]) -> None:
+        self._finder = finder
+        self._poller = poller
+        self._slots = asyncio.Semaphore(concurrency)
+        self._clock = clock
+        self._polls: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self._log = logger()
+
+    def stop_taking(self) -> None:
+        """Take no more rows; what is in flight goes on."""
+        self._stopping = True
+
+    def abort(self) -> None:
+        """Cancel the polls in flight; their rows are polled again when their leases have run out."""
+        for polling in self._polls:
+            polling.cancel()
+
+    async def run(self, tick_id: str) -> TickReport:
+        """Run one tick to its end. Never raises for what a row, a job or the cloud does: the report says it."""
+        started = time.monotonic()
+        now = self._clock()
+        report = TickReport()
+        log = self._log.bind(tick_id=tick_id)
+        batch: list[Found] = []
+        try:
+            async for row in self._finder.find(now):
+                report.due += 1
+                batch.append(row)
+                if len(batch) == self._poller.batch:
+                    await self._take(batch, now, report, log)
+                    batch = []
+                if self._stopping or report.trouble:
+                    break
+            if batch and not self._stopping and not report.trouble:
+                await self._take(batch, now, report, log)
+        except CloudError as error:
+            report.trouble = str(error)
+        finally:
+            if self._polls:
+                await asyncio.wait(self._polls)
+        report.duration_ms = _elapsed_ms(started)
+        log.info("tick.finished", **report.shown())
+        return report
+
+    async def _take(self, batch: list[Found], tick: Instant, report: TickReport, log: Any) -> None:
+        """Take a slot, then start to poll; at the drain the slot comes too late and the rows are left for later."""
+        await self._slots.acquire()
+        if self._stopping or report.trouble:
+            self._slots.release()
+            return
+        polling = asyncio.create_task(self._poll(batch, tick, report, log), name=f"poll {batch[0].job_id}")
+        self._polls.add(polling)
+        polling.add_done_callback(self._polls.discard)
+
+    async def _poll(self, batch: list[Found], tick: Instant, report: TickReport, log: Any) -> None:
+        started = time.monotonic()
+        try:
+            outcomes = await self._poller.poll(batch, tick)
+        except Exception:
+            # A fault of ours with one row must not end the tick; its attempt was counted at the claim.
+            report.polled += len(batch)
+            report.errors += len(batch)
+            log.exception("poll.crashed", job_id=batch[0].job_id)
+            return
+        finally:
+            self._slots.release()
+        for outcome in outcomes:
+            report.count(outcome)
+            if outcome.kind is Kind.UNREACHED or outcome.source_missing:
+                report.trouble = outcome.error
+            log_outcome(log, outcome, _elapsed_ms(started))
+
+
+def log_outcome(log: Any, outcome: Outcome, duration_ms: int) -> None:
+    """Log how a poll ended."""
+    facts: dict[str, Any] = {
+        "job_id": outcome.job_id,
+        "execution_id": outcome.execution_id,
+        "attempt": outcome.attempt,
+        "error": outcome.error,
+        "duration_ms": duration_ms,
+    }
+    log = log.bind(**{name: value for name, value in facts.items() if value is not None})
+    match outcome:
+        case Outcome(kind=Kind.IN_PROGRESS):
+            log.info("poll.in_progress", max_attempts=outcome.max_attempts)
+        case Outcome(kind=Kind.CHECK_FAILED):
+            log.warning("poll.check_failed", max_attempts=outcome.max_attempts)
+        case Outcome(kind=Kind.DEFERRED):
+            log.warning("answer.deferred")
+        case Outcome(kind=Kind.LOST):
+            log.debug("poll.lost")
+        case Outcome(kind=Kind.LEFT_ALONE):
+            log.warning("row.left_alone")
+        case Outcome(kind=Kind.UNREACHED):
+            log.error("poll.unreached")
+        case Outcome(end_state=EndState.QUARANTINED):
+            log.warning("row.quarantined")
+        case Outcome(end_state=end_state):
+            _log_end(log.bind(end_state=end_state), outcome)
+
+
+def _log_end(log: Any, outcome: Outcome) -> None:
+    if outcome.answer is not None:
+        log.info("answer.delivered")
+    elif outcome.error:
+        log.warning("answer.closed")
+    if outcome.end_state is EndState.COMPLETED:
+        log.info("poll.completed")
+    elif outcome.end_state is not EndState.CLOSED:
+        log.info("poll.failed")
+    if outcome.unmarked:
+        log.warning("row.unmarked", reason=outcome.unmarked)
+
+
+def _elapsed_ms(since: float) -> int:
+    return round((time.monotonic() - since) * 1000)
