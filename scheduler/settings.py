@@ -1,6 +1,7 @@
 """Settings: every SCHEDULER_ variable, checked once at the start and never changed after."""
 
 import difflib
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
@@ -9,10 +10,13 @@ from apscheduler.triggers.base import BaseTrigger
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from scheduler.core.policy import lease_seconds
 from scheduler.errors import SettingsError
 from scheduler.schedule import cron_trigger, interval_trigger
 
 PREFIX = "SCHEDULER_"
+POLLER_THREADS = 8
+_LONGEST_INVOCATION_SECONDS = 900.0  # of any Lambda function
 SECRET_FIELDS = frozenset({"admin_token"})
 
 Lowered = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
@@ -99,6 +103,17 @@ class Settings(BaseSettings):
             )
             raise SettingsError(message)
         return settings
+
+    @property
+    def lease_seconds(self) -> float:
+        """Give the time that one poll may take."""
+        return lease_seconds(self.check_timeout_seconds)
+
+    @property
+    def invoke_seconds(self) -> float:
+        """Give the time that one invocation of the poller Lambda may take; it polls eight of a batch at once."""
+        rounds = math.ceil(self.lambda_batch_size / POLLER_THREADS)
+        return min(_LONGEST_INVOCATION_SECONDS, self.lease_seconds * rounds + 5)
 
     def trigger(self) -> BaseTrigger:
         """Give the schedule of ticks."""

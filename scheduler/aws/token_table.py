@@ -46,7 +46,7 @@ class TokenTable:
     async def find(self, now: Instant) -> AsyncIterator[Found]:
         """Give the due rows, each as soon as its page is there. Raises MissingError or CloudError."""
         with translated("table", self.name):
-            indexed = await self._has_index()
+            indexed = await self.has_index()
         if not indexed:
             async for found in self._scan(find_parameters(self.name, now)):
                 yield found
@@ -68,7 +68,7 @@ class TokenTable:
         """Ask whether the table is there and may be read. Raises MissingError or CloudError."""
         self._look_again_at = 0.0
         with translated("table", self.name):
-            await self._has_index()
+            await self.has_index()
             await self._client.get_item(TableName=self.name, Key={"jobId": {"S": "callback-scheduler-probe"}})
 
     async def write(self, effect: Write) -> TokenRow | MalformedRowError | Lost | Failure | None:
@@ -80,7 +80,8 @@ class TokenTable:
             reply = call_error(error)
         return write_result(effect, reply)
 
-    async def _has_index(self) -> bool:
+    async def has_index(self) -> bool:
+        """Tell whether the index serves, as asked within the last minute. Raises the SDK's errors, and MissingError."""
         if self._due == "scan":
             return False
         if self._indexed is None or self._clock() >= self._look_again_at:

@@ -18,7 +18,7 @@ SEND_PAUSES_SECONDS = (0.2, 0.8)
 DEFERRED_SECONDS = (1.0, 60.0)
 """First and longest backoff of an answer that is kept in its row."""
 JITTER = 0.1
-"""A poll comes up to this part of its interval early: rows spread out, and a tick of the same interval finds them due."""
+"""A poll comes up to this part of its interval early: rows spread out, and the tick an interval on finds them due."""
 
 
 def lease_seconds(check_timeout: float) -> float:

@@ -1,0 +1,44 @@
+# The README's two commands are `make demo` and `make test`; each does all the set-up it needs.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help setup demo test lint test-compose bench lock clean
+
+help: ## Show what there is to make.
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
+
+setup: $(VENV)/.ready ## Make .venv with the command callback-scheduler and the embedded cloud in it.
+
+$(VENV)/.ready: pyproject.toml requirements/build.txt requirements/dev.txt requirements/emulator.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; set PYTHON=" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --require-hashes -r requirements/build.txt -r requirements/dev.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m scheduler.emulator
+	@touch $@
+
+demo: setup ## Watch real workflows wait, be polled and end, on an embedded local cloud.
+	$(BIN)/callback-scheduler demo
+
+lint: setup ## Check style, types and the direction of imports.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint ## Run every check and every test that needs no container engine.
+	$(BIN)/pytest
+
+test-compose: setup ## Bring `docker compose up` up for real and watch a workflow end.
+	$(BIN)/pytest tests/compose
+
+bench: setup ## Compare a tick with a bare loop of the same calls, on the embedded cloud.
+	$(BIN)/python benchmarks/tick.py
+
+lock: ## Pin the newest versions that fit, with hashes (needs uv).
+	UV_CUSTOM_COMPILE_COMMAND="make lock" sh requirements/lock.sh
+
+clean: ## Remove what the other targets made.
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,17 @@
+"""Files that travel with the program: the Lambdas, the state machine, the lock file of the embedded cloud."""
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parent
+
+
+def asset(*parts: str) -> Path:
+    """Give the path of an asset: inside the package where it was installed from a wheel, else in the checkout."""
+    packed = _PACKAGE / "_assets"
+    return (packed if packed.is_dir() else _PACKAGE.parent).joinpath(*parts)
+
+
+def core_files() -> dict[str, bytes]:
+    """Give the files of the core by their names in a Lambda's zip."""
+    sources = [_PACKAGE / "__init__.py", *sorted((_PACKAGE / "core").glob("*.py"))]
+    return {source.relative_to(_PACKAGE.parent).as_posix(): source.read_bytes() for source in sources}

@@ -1,0 +1,125 @@
+"""Workflows: starting executions and reading how they stand."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from scheduler.aws.clients import AdminClients
+from scheduler.aws.failures import translated
+
+RUNNING = "RUNNING"
+_AT_ONCE = 10  # executions started at the same time
+_LOOK_EVERY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How an execution stands; `outcome` is the `status` of its output, `reason` its error and cause."""
+
+    arn: str
+    status: str
+    outcome: str | None = None
+    reason: str | None = None
+    output: Any = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return self.status != RUNNING
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the workflow's job came to a good end."""
+        return self.status == "SUCCEEDED" and self.outcome in {"SUCCESS", None}
+
+    def shown(self) -> dict[str, Any]:
+        """Give what a program wants to know."""
+        return {
+            "executionArn": self.arn,
+            "status": self.status,
+            "outcome": self.outcome,
+            "reason": self.reason,
+            "output": self.output,
+        }
+
+
+class Workflows:
+    """The executions of one state machine."""
+
+    def __init__(self, clients: AdminClients, name: str) -> None:
+        self._clients = clients
+        self.name = name
+        self._arn: str | None = None
+
+    async def arn(self) -> str:
+        """Give the state machine's ARN. Raises CloudError."""
+        if self._arn is None:
+            with translated("account", "of these credentials"):
+                caller = await self._clients.sts.get_caller_identity()
+            partition, region = caller["Arn"].split(":")[1], self._clients.sts.meta.region_name
+            self._arn = f"arn:{partition}:states:{region}:{caller['Account']}:stateMachine:{self.name}"
+        return self._arn
+
+    async def probe(self) -> None:
+        """Ask whether the state machine is there. Raises MissingError or CloudError."""
+        arn = await self.arn()
+        with translated("state machine", self.name):
+            await self._clients.stepfunctions.describe_state_machine(stateMachineArn=arn)
+
+    async def start(self, given: dict[str, Any]) -> str:
+        """Start an execution and give its ARN. Raises MissingError or CloudError."""
+        arn = await self.arn()
+        with translated("state machine", self.name):
+            reply = await self._clients.stepfunctions.start_execution(stateMachineArn=arn, input=json.dumps(given))
+        return reply["executionArn"]
+
+    async def describe(self, arn: str) -> Execution:
+        """Read how an execution stands. Raises CloudError."""
+        with translated("execution", arn):
+            held: Any = await self._clients.stepfunctions.describe_execution(executionArn=arn)
+        output = _parsed(held.get("output"))
+        said = output if isinstance(output, dict) else {}
+        outcome = said.get("status")
+        error, cause = held.get("error") or said.get("error"), held.get("cause") or said.get("cause")
+        reason = ": ".join(str(part) for part in (error, cause) if part) or None
+        return Execution(arn, held["status"], outcome, reason, output)
+
+    async def latest(self, count: int) -> list[dict[str, Any]]:
+        """List the newest executions, each with its name, status, start and stop. Raises MissingError or CloudError."""
+        arn = await self.arn()
+        with translated("state machine", self.name):
+            reply: Any = await self._clients.stepfunctions.list_executions(stateMachineArn=arn, maxResults=count)
+        executions: list[dict[str, Any]] = reply["executions"]
+        return executions
+
+
+async def started(workflows: Workflows, given: dict[str, Any], count: int) -> list[str]:
+    """Start so many executions, a few at a time, and give their ARNs. Raises MissingError or CloudError."""
+    slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def start() -> str:
+        async with slots:
+            return await workflows.start(given)
+
+    await workflows.arn()
+    return await asyncio.gather(*(start() for _ in range(count)))
+
+
+async def waited_for(workflows: Workflows, arns: list[str]) -> list[Execution]:
+    """Wait until all executions have ended; in the order of their ARNs. Raises CloudError."""
+    ended: dict[str, Execution] = {}
+    while True:
+        for arn in arns:
+            if arn not in ended and (execution := await workflows.describe(arn)).ended:
+                ended[arn] = execution
+        if len(ended) == len(set(arns)):
+            return [ended[arn] for arn in arns]
+        await asyncio.sleep(_LOOK_EVERY_SECONDS)
+
+
+def _parsed(output: str | None) -> Any:
+    try:
+        return None if output is None else json.loads(output)
+    except ValueError:
+        return output

@@ -1,0 +1,1 @@
+"""The daemon's web server: health today, metrics and a status page later."""
