@@ -66,7 +66,7 @@ def as_tables(sections: Iterable[Section]) -> Group:
 
 
 def attempts(row: Mapping[str, Any]) -> str:
-    """Give a row's status checks so far and at most; the claim that gives a job up counts as one more, without a check."""
+    """Give a row's status checks so far and at most: the attempt that gives a job up checks nothing."""
     count, most = row.get("attemptCount"), row.get("maxAttempts")
     if isinstance(count, int) and isinstance(most, int):
         count = min(count, most)

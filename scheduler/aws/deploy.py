@@ -75,7 +75,7 @@ def functions(settings: Settings) -> list[Function]:
     return [
         # The simulated API takes up to a minute to answer where it is told to be slow.
         Function(settings.simulated_api_function, "simulated-api", 70, simulated_api, core=False),
-        Function(settings.create_job_function, "create-job", 30, create_job, core=True),
+        Function(settings.create_job_function, "create-job", 60, create_job, core=True),
         Function(settings.poller_function, "poller", math.ceil(settings.invoke_seconds), poller, core=True),
     ]
 
@@ -93,8 +93,8 @@ async def deploy(clients: AdminClients, settings: Settings) -> AsyncIterator[Dep
     with translated("account", "of these credentials"):
         caller = await clients.sts.get_caller_identity()
     place = Place(caller["Arn"].split(":")[1], clients.sts.meta.region_name, caller["Account"])
-    yield await _table(clients, settings.token_table, indexed=True)
-    yield await _table(clients, settings.jobs_table, indexed=False)
+    yield await deploy_table(clients, settings.token_table, indexed=True)
+    yield await deploy_table(clients, settings.jobs_table, indexed=False)
     roles: list[str] = []
     for role in (function_role(settings, place), workflow_role(settings, place)):
         arn, done = await _role(clients, role)
@@ -106,7 +106,8 @@ async def deploy(clients: AdminClients, settings: Settings) -> AsyncIterator[Dep
     yield await _state_machine(clients, settings, arn, roles[1])
 
 
-async def _table(clients: AdminClients, name: str, *, indexed: bool) -> Deployed:
+async def deploy_table(clients: AdminClients, name: str, *, indexed: bool) -> Deployed:
+    """Create a table keyed by jobId, or add what it lacks, and wait for it. Raises CloudError."""
     client = clients.dynamodb
     index: Any = {
         "IndexName": INDEX,

@@ -1,0 +1,221 @@
+"""The poller Lambda: polls jobs by their ids, with the protocol that the daemon runs too.
+
+Takes `{"jobId"}` or `{"jobIds": [...]}`. Due or not, a job is polled at once: the claim guards it against everybody
+else. The token never appears in a reply or in an error.
+"""
+
+import functools
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+)
+
+from scheduler.core.attributes import Item
+from scheduler.core.effects import Check, Effect, Heartbeat, Pause, Send
+from scheduler.core.instant import Instant
+from scheduler.core.invocation import Invocation, NoInvocation, check_payload, read_check
+from scheduler.core.model import Malformed, read_found
+from scheduler.core.outcome import Outcome
+from scheduler.core.policy import SEND_TIMEOUT_SECONDS, Policy, lease_seconds
+from scheduler.core.protocol import Poll, poll, quarantine
+from scheduler.core.reports import Report
+from scheduler.core.states import POLLING
+from scheduler.core.token import TaskToken
+from scheduler.core.wire import Call, CallError, send_call, send_result, write_call, write_result
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_stepfunctions import SFNClient
+
+_WORKERS = 8
+_LONGEST_KEY_BYTES = 2_048  # DynamoDB's quota for a partition key
+_SDK_ERRORS = (ClientError, BotoCoreError, OSError)
+_NEVER_SENT = (
+    ParamValidationError,
+    EndpointConnectionError,
+    ConnectTimeoutError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    CredentialRetrievalError,
+)
+_BAD_REQUEST = 400
+
+
+class PollError(Exception):
+    """A poll that could not be made; its message is free of the token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Poller:
+    """Drives the protocol with plain boto3."""
+
+    dynamodb: "DynamoDBClient"
+    stepfunctions: "SFNClient"
+    functions: "LambdaClient"
+    table: str
+    source: str
+    policy: Policy
+    clock: Callable[[], Instant]
+    sleep: Callable[[float], None] = time.sleep
+
+    def answer(self, event: Any) -> dict[str, Any]:
+        """Answer one event. Raises PollError where a single job could not be polled at all."""
+        match event:
+            case {"jobIds": list(job_ids)}:
+                with ThreadPoolExecutor(_WORKERS) as pool:
+                    return {"results": list(pool.map(self._poll_safely, job_ids))}
+            case {"jobId": job_id} if "jobIds" not in event:
+                return self._poll(job_id)
+        return {"error": 'the event must be {"jobId": "..."} or {"jobIds": ["...", ...]}'}
+
+    def _poll_safely(self, job_id: Any) -> dict[str, Any]:
+        """Poll one job of many: its crash is a reply of its own, and none of the others'."""
+        try:
+            return self._poll(job_id)
+        except PollError as error:
+            return {"error": str(error)}
+
+    def _poll(self, job_id: Any) -> dict[str, Any]:
+        if not _is_key(job_id):
+            return {"error": f"a job id must be a non-empty string of at most {_LONGEST_KEY_BYTES} bytes"}
+        with _without_token(job_id, None):
+            key = {"jobId": {"S": job_id}}
+            row = self.dynamodb.get_item(TableName=self.table, Key=key, ConsistentRead=True).get("Item")
+        if row is None:
+            return {"error": "Token not found"}
+        status = row.get("status", {}).get("S")
+        if status is None:
+            return {"error": "the row has no status"}
+        if status != POLLING:
+            return {"status": status}
+        with _without_token(job_id, row):
+            return self._drive(self._start(row)).reply()
+
+    def _start(self, row: Item) -> Poll:
+        now = self.clock()
+        found = read_found(row)
+        if isinstance(found, Malformed):
+            return quarantine(found.job_id, found.fault, now)
+        return poll(found, self.policy, now, tick=now)
+
+    def _drive(self, polling: Poll) -> Outcome:
+        told: Any = None
+        try:
+            while True:
+                told = self._perform(polling.send(told))
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
+
+    def _perform(self, effect: Effect) -> object:
+        match effect:
+            case Check(row):
+                return self._check(row.job_id)
+            case Send() | Heartbeat():
+                return send_result(effect, self._call(send_call(effect)))
+            case Pause(seconds):
+                self.sleep(seconds)
+                return None
+        return write_result(effect, self._call(write_call(effect, self.table)))
+
+    def _call(self, call: Call) -> dict[str, Any] | CallError:
+        client = self.dynamodb if call.service == "dynamodb" else self.stepfunctions
+        try:
+            reply: dict[str, Any] = getattr(client, call.operation)(**call.parameters)
+        except _SDK_ERRORS as error:
+            return _call_error(error)
+        return reply
+
+    def _check(self, job_id: str) -> Report:
+        try:
+            reply = self.functions.invoke(FunctionName=self.source, Payload=check_payload(job_id))
+            body = reply["Payload"].read()
+        except _SDK_ERRORS as error:
+            failure = _call_error(error)
+            missing = failure.code == "ResourceNotFoundException"
+            text = f"function {self.source} could not be invoked: {failure.code}: {failure.message}"
+            return read_check(NoInvocation(text, missing=missing))
+        return read_check(Invocation(body, failed="FunctionError" in reply))
+
+
+def _call_error(error: Exception) -> CallError:
+    """Give the error of a call as the protocol understands it: a status of 0 says that it may have been applied."""
+    if isinstance(error, ClientError):
+        response: Any = error.response
+        detail = response.get("Error", {})
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        message = detail.get("Message") or detail.get("message") or str(error)
+        return CallError(
+            str(detail.get("Code", "Unknown")), message, status, response.get("Item") or detail.get("Item")
+        )
+    status = _BAD_REQUEST if isinstance(error, _NEVER_SENT) else 0
+    return CallError(type(error).__name__, str(error) or "no reply in time", status)
+
+
+@contextmanager
+def _without_token(job_id: str, row: Item | None) -> Iterator[None]:
+    """Raise whatever goes wrong within as a PollError that cannot show the token.
+
+    The original is left out on purpose: Lambda logs what a function raises, with its causes.
+    """
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever it is, it may hold the token
+        message = f"job {job_id!r:.100} could not be polled: {type(error).__name__}: {error}"
+        token = (row or {}).get("taskToken", {}).get("S")
+        if token:
+            message = TaskToken(token).scrub(message)
+        raise PollError(message).with_traceback(error.__traceback__) from None
+
+
+def _is_key(job_id: Any) -> bool:
+    try:
+        return isinstance(job_id, str) and 0 < len(job_id.encode()) <= _LONGEST_KEY_BYTES
+    except UnicodeEncodeError:  # JSON can escape a lone surrogate, which DynamoDB cannot store
+        return False
+
+
+@functools.cache
+def _poller() -> Poller:
+    def config(read_seconds: float, tries: int) -> Config:
+        retries: Any = {"mode": "standard", "total_max_attempts": tries}
+        return Config(connect_timeout=2, read_timeout=read_seconds, retries=retries, max_pool_connections=_WORKERS + 2)
+
+    check_timeout = float(os.environ.get("SCHEDULER_CHECK_TIMEOUT_SECONDS", "10"))
+    return Poller(
+        dynamodb=boto3.client("dynamodb", config=config(SEND_TIMEOUT_SECONDS, 3)),
+        # The protocol counts and repeats these two calls itself.
+        stepfunctions=boto3.client("stepfunctions", config=config(SEND_TIMEOUT_SECONDS, 1)),
+        functions=boto3.client("lambda", config=config(check_timeout, 1)),
+        table=os.environ.get("SCHEDULER_TOKEN_TABLE", "poc-task-tokens"),
+        source=os.environ.get("SCHEDULER_SOURCE_FUNCTION", "poc-simulated-api"),
+        policy=Policy(
+            interval_seconds=float(os.environ.get("SCHEDULER_INTERVAL_SECONDS", "60")),
+            lease_seconds=lease_seconds(check_timeout),
+            shards=int(os.environ.get("SCHEDULER_SHARDS", "4")),
+        ),
+        clock=lambda: time.time_ns() // 1_000_000,
+    )
+
+
+def handler(event: Any, context: object) -> dict[str, Any]:
+    """Poll one job or many; see the module's docstring for the event and `Outcome.reply` for the reply."""
+    del context
+    return _poller().answer(event)

@@ -1,0 +1,91 @@
+"""The backends that the contracts are held against: the fake, the embedded cloud, DynamoDB Local."""
+
+import itertools
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Protocol
+
+import pytest
+
+from scheduler.aws import deploy as deploying
+from scheduler.aws.clients import AdminClients, admin_clients
+from scheduler.aws.token_table import Due, TokenTable
+from scheduler.core.attributes import Item
+from tests.backends import local_environment
+from tests.fakes import FakeTokenTable
+
+SHARDS = 4
+
+BACKENDS = ["fake", "ministack-index", "ministack-scan", "dynamodb_local-index", "dynamodb_local-scan"]
+
+
+class TableUnderTest(Protocol):
+    """What every backend's token table does; `put` is the tests' own way in."""
+
+    find: Callable[[int], AsyncIterator[Any]]
+    get: Callable[[str], Awaitable[Item | None]]
+    write: Callable[[Any], Awaitable[Any]]
+    probe: Callable[[], Awaitable[None]]
+    put: Callable[[Item], Awaitable[None]]
+
+
+class _Fake:
+    def __init__(self) -> None:
+        self._table = FakeTokenTable(SHARDS)
+        self.find, self.get = self._table.find, self._table.get
+        self.write, self.probe = self._table.write, self._table.probe
+
+    async def put(self, item: Item) -> None:
+        self._table.put(item)
+
+
+class _Real:
+    def __init__(self, clients: AdminClients, name: str, due: Due) -> None:
+        # A clock that leaps lets every sweep be due.
+        ticks = itertools.count(0, 1_000)
+        self._clients = clients
+        self._table = TokenTable(clients.dynamodb, name, SHARDS, due, lambda: float(next(ticks)))
+        self.find, self.get = self._table.find, self._table.get
+        self.write, self.probe = self._table.write, self._table.probe
+
+    async def put(self, item: Any) -> None:
+        await self._clients.dynamodb.put_item(TableName=self._table.name, Item=item)
+
+
+def use_endpoint(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    for name, value in local_environment(endpoint).items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(params=BACKENDS)
+async def table(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TableUnderTest]:
+    if request.param == "fake":
+        yield _Fake()
+        return
+    backend, _, way = request.param.partition("-")
+    use_endpoint(monkeypatch, request.getfixturevalue(backend))
+    name = f"tokens-{uuid.uuid4().hex}"
+    async with admin_clients() as clients:
+        await deploying.deploy_table(clients, name, indexed=True)
+        yield _Real(clients, name, "auto" if way == "index" else "scan")
+        await clients.dynamodb.delete_table(TableName=name)
+
+
+def waiting_item(job_id: str = "job-1", **more: Any) -> dict[str, Any]:
+    """Give a row that this program's own create-job wrote: due, with all attributes."""
+    return foreign_item(job_id, **({"version": {"N": "0"}, "nextPollAt": {"N": "1000"}} | more))
+
+
+def foreign_item(job_id: str = "job-1", **more: Any) -> dict[str, Any]:
+    """Give a row of a creator that knows the first block of attributes only."""
+    item = {
+        "jobId": {"S": job_id},
+        "taskToken": {"S": f"token of {job_id}"},
+        "executionId": {"S": "arn:aws:states:us-east-1:000000000000:execution:w:1"},
+        "createdAt": {"S": "2026-01-01T00:00:00Z"},
+        "expiresAt": {"S": "2099-01-01T00:00:00Z"},
+        "attemptCount": {"N": "0"},
+        "maxAttempts": {"N": "10"},
+        "status": {"S": "POLLING"},
+    }
+    return {name: value for name, value in (item | more).items() if value is not None}

@@ -1,0 +1,126 @@
+"""What a source's reply says of a job: whatever is no clear status is no status."""
+
+import json
+from typing import Any
+
+import pytest
+
+from scheduler.core.invocation import Invocation, NoInvocation, check_payload, read_check
+from scheduler.core.reports import (
+    Completed,
+    Failed,
+    InProgress,
+    Report,
+    Unanswered,
+    read_function_error,
+    read_reply,
+)
+
+
+def read(reply: Any) -> Report:
+    return read_reply(json.dumps(reply).encode())
+
+
+def test_a_job_goes_on() -> None:
+    assert read({"status": "IN_PROGRESS", "pollCount": 1}) == InProgress()
+
+
+def test_a_completed_job_brings_the_whole_reply() -> None:
+    reply = {"status": "COMPLETED", "result": {"pages": [1, 2]}}
+    assert read(reply) == Completed(reply)
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        ({"reason": "no paper"}, "no paper"),
+        ({"cause": "no paper"}, "no paper"),
+        ({"error": "no paper"}, "no paper"),
+        ({"message": "no paper"}, "no paper"),
+        ({"reason": "", "message": "no paper"}, "no paper"),
+        ({"message": "second", "reason": "first"}, "first"),
+        ({"error": {"code": 7}}, '{"code": 7}'),
+        ({}, "the job failed and gave no reason"),
+    ],
+)
+def test_a_failed_job_brings_its_own_reason(reply: dict[str, Any], reason: str) -> None:
+    assert read({"status": "FAILED"} | reply) == Failed(reason)
+
+
+@pytest.mark.parametrize("status", ["completed", "DONE", "SUCCEEDED", "", None, 1, True, ["COMPLETED"], {}])
+def test_an_unknown_status_is_no_success_and_no_end(status: Any) -> None:
+    assert read({"status": status}) == Unanswered(f"the source's reply has an unknown status: {status!r}")
+
+
+@pytest.mark.parametrize("reply", [None, [], "COMPLETED", 5, {}, {"state": "COMPLETED"}, [{"status": "COMPLETED"}]])
+def test_a_reply_without_a_status_says_nothing(reply: Any) -> None:
+    assert read(reply) == Unanswered(f"the source's reply has no status: {reply!r}")
+
+
+def test_a_source_s_own_error_is_shown() -> None:
+    assert read({"error": "job not found"}) == Unanswered("the source replied with an error: job not found")
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"<html>", b'{"status": "COMPLETED"', b"\xff\xfe\xff", b'{"status": "COMPLETED", "n": NaN}']
+)
+def test_a_reply_that_is_not_json_says_nothing(payload: bytes) -> None:
+    assert read_reply(payload) == Unanswered(f"the source's reply is not JSON: {payload!r}")
+
+
+@pytest.mark.parametrize("constant", [b"NaN", b"Infinity", b"-Infinity"])
+def test_a_number_that_json_does_not_know_is_refused(constant: bytes) -> None:
+    assert isinstance(read_reply(b'{"status": "COMPLETED", "n": %s}' % constant), Unanswered)
+
+
+@pytest.mark.parametrize(
+    "reply", [{"status": "x" * 9_000}, {"error": "x" * 9_000}, {"other": "x" * 9_000}, "x" * 9_000]
+)
+def test_only_the_beginning_of_a_long_reply_is_shown(reply: Any) -> None:
+    report = read(reply)
+    assert isinstance(report, Unanswered)
+    assert len(report.error) < 300
+
+
+@pytest.mark.parametrize(
+    ("payload", "error"),
+    [
+        (b'{"errorType": "KeyError", "errorMessage": "id"}', "the source raised KeyError: id"),
+        (b'{"errorMessage": "timed out"}', 'the source raised b\'{"errorMessage": "timed out"}\''),
+        (b"Task timed out", "the source raised b'Task timed out'"),
+        (b'"text"', "the source raised b'\"text\"'"),
+        (b"", "the source raised b''"),
+    ],
+)
+def test_a_function_that_raised_says_nothing_of_the_job(payload: bytes, error: str) -> None:
+    assert read_function_error(payload) == Unanswered(error)
+
+
+def test_an_invocation_that_failed_is_no_success_whatever_it_says() -> None:
+    assert isinstance(read_check(Invocation(b'{"status": "COMPLETED"}', failed=True)), Unanswered)
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_a_function_that_could_not_be_invoked_says_nothing(*, missing: bool) -> None:
+    assert read_check(NoInvocation("no such function", missing=missing)) == Unanswered("no such function", missing)
+
+
+def test_an_invocation_is_read_as_a_reply() -> None:
+    assert read_check(Invocation(b'{"status": "IN_PROGRESS"}')) == InProgress()
+
+
+def test_a_status_is_asked_by_job_id() -> None:
+    assert json.loads(check_payload('a"é')) == {"action": "CHECK_STATUS", "jobId": 'a"é'}
+
+
+# --- found in review: each of these fails
+
+
+# FAILS: json reads 1e999 as infinity without asking `parse_constant`; the answer then cannot be written.
+def test_a_number_too_large_to_be_one_is_refused() -> None:
+    assert isinstance(read_reply(b'{"status": "COMPLETED", "n": 1e999}'), Unanswered)
+
+
+# FAILS: json gives up on deep nesting with RecursionError, which crashes the poll.
+def test_a_reply_nested_too_deep_to_be_read_says_nothing() -> None:
+    assert isinstance(read_reply(b"[" * 200_000), Unanswered)
