@@ -3,7 +3,8 @@
 import itertools
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -19,37 +20,35 @@ SHARDS = 4
 BACKENDS = ["fake", "ministack-index", "ministack-scan", "dynamodb_local-index", "dynamodb_local-scan"]
 
 
-class TableUnderTest(Protocol):
+@dataclass(frozen=True)
+class TableUnderTest:
     """What every backend's token table does; `put` is the tests' own way in."""
 
     find: Callable[[int], AsyncIterator[Any]]
     get: Callable[[str], Awaitable[Item | None]]
     write: Callable[[Any], Awaitable[Any]]
     probe: Callable[[], Awaitable[None]]
-    put: Callable[[Item], Awaitable[None]]
+    put: Callable[[Any], Awaitable[None]]
 
 
-class _Fake:
-    def __init__(self) -> None:
-        self._table = FakeTokenTable(SHARDS)
-        self.find, self.get = self._table.find, self._table.get
-        self.write, self.probe = self._table.write, self._table.probe
+def the_fake() -> TableUnderTest:
+    fake = FakeTokenTable(SHARDS)
 
-    async def put(self, item: Item) -> None:
-        self._table.put(item)
+    async def put(item: Any) -> None:
+        fake.put(item)
+
+    return TableUnderTest(fake.find, fake.get, fake.write, fake.probe, put)
 
 
-class _Real:
-    def __init__(self, clients: AdminClients, name: str, due: Due) -> None:
-        # A clock that leaps lets every sweep be due.
-        ticks = itertools.count(0, 1_000)
-        self._clients = clients
-        self._table = TokenTable(clients.dynamodb, name, SHARDS, due, lambda: float(next(ticks)))
-        self.find, self.get = self._table.find, self._table.get
-        self.write, self.probe = self._table.write, self._table.probe
+def a_real_one(clients: AdminClients, name: str, due: Due) -> TableUnderTest:
+    # A clock that leaps lets every sweep be due.
+    leaps = itertools.count(0, 1_000)
+    table = TokenTable(clients.dynamodb, name, SHARDS, due, lambda: float(next(leaps)))
 
-    async def put(self, item: Any) -> None:
-        await self._clients.dynamodb.put_item(TableName=self._table.name, Item=item)
+    async def put(item: Any) -> None:
+        await clients.dynamodb.put_item(TableName=name, Item=item)
+
+    return TableUnderTest(table.find, table.get, table.write, table.probe, put)
 
 
 def use_endpoint(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
@@ -60,14 +59,14 @@ def use_endpoint(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
 @pytest.fixture(params=BACKENDS)
 async def table(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TableUnderTest]:
     if request.param == "fake":
-        yield _Fake()
+        yield the_fake()
         return
     backend, _, way = request.param.partition("-")
     use_endpoint(monkeypatch, request.getfixturevalue(backend))
     name = f"tokens-{uuid.uuid4().hex}"
     async with admin_clients() as clients:
         await deploying.deploy_table(clients, name, indexed=True)
-        yield _Real(clients, name, "auto" if way == "index" else "scan")
+        yield a_real_one(clients, name, "auto" if way == "index" else "scan")
         await clients.dynamodb.delete_table(TableName=name)
 
 

@@ -119,9 +119,12 @@ def test_a_traceback_shows_no_local_variable(logs: Logs) -> None:
     assert "S3CRET" not in str(logs())
 
 
-def test_a_warning_of_python_s_is_one_line(logs: Logs) -> None:
+@pytest.mark.filterwarnings("always")
+@pytest.mark.usefixtures("restored_logging")
+def test_a_warning_of_python_s_is_one_line() -> None:
+    stream = lines("info")
     warnings.warn("careful\nnow", stacklevel=1)
-    line = only(logs)
+    line = json.loads(stream.getvalue())
     assert (line["event"], line["level"]) == ("library.py.warnings", "warning")
     assert "careful\nnow" in line["message"]
 

@@ -1,5 +1,7 @@
 """A cron fires as cron does, over a change of the clocks too."""
 
+import itertools
+import re
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -18,10 +20,16 @@ def fires(trigger: BaseTrigger, start: datetime, end: datetime) -> list[datetime
     found: list[datetime] = []
     fire = trigger.get_next_fire_time(None, start)
     while fire is not None and fire < end:
-        assert len(found) < 1_000
+        assert len(found) < 3_000
         found.append(fire.astimezone(UTC))
         fire = trigger.get_next_fire_time(fire, fire)
     return found
+
+
+def steps(found: list[datetime]) -> set[timedelta]:
+    """Give the times that pass between one fire and the next."""
+    moments = [fire.astimezone(UTC) for fire in found]
+    return {later - earlier for earlier, later in itertools.pairwise(moments)}
 
 
 def times(expression: str, start: datetime, end: datetime) -> list[str]:
@@ -43,7 +51,7 @@ def times(expression: str, start: datetime, end: datetime) -> list[str]:
     ],
 )
 def test_five_fields_are_minutes_first_and_six_are_seconds_first(expression: str, expected: list[str]) -> None:
-    found = fires(cron_trigger(expression, UTC), NEW_YEAR, NEW_YEAR + timedelta(days=1))
+    found = fires(cron_trigger(expression, UTC), NEW_YEAR, NEW_YEAR + timedelta(hours=18))
     assert [f"{fire:%H:%M:%S}" for fire in found[:3]] == expected
 
 
@@ -120,9 +128,8 @@ def test_a_day_of_the_month_and_a_weekday_mean_either(expression: str, days: lis
     ],
 )
 def test_what_is_no_cron_is_refused(expression: str, why: str) -> None:
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match=re.escape(why)):
         cron_trigger(expression, UTC)
-    assert why in str(caught.value)
 
 
 def test_a_cron_that_fires_only_in_leap_years_is_one() -> None:
@@ -155,7 +162,7 @@ def test_a_steady_cron_has_no_gap_and_no_double_where_the_clocks_change(
     change: datetime, expression: str, minutes: int
 ) -> None:
     found = fires(cron_trigger(expression, BERLIN), change.astimezone(BERLIN), change + timedelta(hours=4))
-    assert {later - earlier for earlier, later in zip(found, found[1:], strict=False)} == {timedelta(minutes=minutes)}
+    assert steps(found) == {timedelta(minutes=minutes)}
 
 
 @pytest.mark.parametrize("expression", ["30 2 * * *", "30 2 29 * *", "30 2 29 * sun", "15,45 2 * * *"])
@@ -173,10 +180,10 @@ def test_a_daily_cron_beside_the_change_fires_once(change: datetime, expression:
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_an_interval_knows_no_change_of_the_clocks(change: datetime) -> None:
-    start = change.astimezone(BERLIN)
-    found = fires(interval_trigger(600), datetime.now(UTC) + timedelta(days=1), datetime.now(UTC) + timedelta(days=2))
-    assert start.utcoffset() != (change + timedelta(hours=2)).astimezone(BERLIN).utcoffset()
-    assert {later - earlier for earlier, later in zip(found, found[1:], strict=False)} == {timedelta(minutes=10)}
+    trigger, found = interval_trigger(600), [change.astimezone(BERLIN)]
+    for _ in range(12):
+        found.append(trigger.get_next_fire_time(found[-1], found[-1]))
+    assert steps(found) == {timedelta(minutes=10)}
 
 
 def test_the_next_fire_goes_on_through_the_hour_that_comes_twice() -> None:

@@ -1,5 +1,7 @@
 """Instants are whole milliseconds."""
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -25,6 +27,21 @@ AT = int(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()) * 1_000
 )
 def test_a_timestamp_may_be_written_in_any_iso_form(text: str, after: int) -> None:
     assert parse_iso(text) == AT + after
+
+
+@pytest.fixture
+def tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("tokyo")
+def test_a_timestamp_without_an_offset_is_utc_wherever_this_runs() -> None:
+    assert parse_iso("2026-01-02T03:04:05") == AT
+    assert format_iso(AT) == "2026-01-02T03:04:05.000Z"
 
 
 @pytest.mark.parametrize(

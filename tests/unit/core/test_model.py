@@ -155,7 +155,7 @@ def test_jobs_spread_over_all_shards() -> None:
 
 
 # FAILS: attributes.py `from_attribute` and model.py `interval` raise OverflowError and decimal.InvalidOperation, which
-# `read_found` lets through: the whole tick ends with a crash. DynamoDB refuses these numbers; emulators need not.
+# `read_found` lets through: the whole tick would crash. DynamoDB Local and ministack refuse to store such numbers.
 @pytest.mark.parametrize(
     ("name", "number"),
     [("attemptCount", "Infinity"), ("version", "x"), ("intervalSeconds", "NaN"), ("intervalSeconds", "Infinity")],
