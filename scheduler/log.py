@@ -25,22 +25,20 @@ def configure(level: str, style: str, stream: TextIO | None = None) -> None:
     `level` is for our own loggers. The libraries stay at warning whatever it says: botocore's debug lines hold whole
     requests, and a request to Step Functions holds the task token.
     """
-    shared: list[Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.format_exc_info,
-        _timestamp,
-    ]
-    renderer: Processor
+    stream = stream or sys.stdout
+    shared: list[Processor] = [structlog.stdlib.add_log_level, _timestamp]
+    rendering: list[Processor]
     if style == "json":
         # ASCII only, so that no character of a job id or an error can end the line or move a terminal's cursor.
         renderer = structlog.processors.JSONRenderer(ensure_ascii=True)
+        rendering = [structlog.processors.format_exc_info, _in_order, renderer]
     else:
-        renderer = structlog.dev.ConsoleRenderer(event_key="event", timestamp_key="timestamp", pad_event_to=20)
-    handler = logging.StreamHandler(stream or sys.stdout)
+        rendering = [_printable, structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[_foreign, *shared],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
     root = logging.getLogger()
@@ -64,6 +62,20 @@ def configure(level: str, style: str, stream: TextIO | None = None) -> None:
 
 def _timestamp(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     event["timestamp"] = format_iso(int(datetime.now(UTC).timestamp() * 1000))
+    return event
+
+
+def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Let each line begin with what every line has."""
+    first = {name: event.pop(name) for name in ("timestamp", "level", "event") if name in event}
+    return first | dict(event)
+
+
+def _printable(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Escape what would move a terminal's cursor."""
+    for name, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[name] = repr(value)
     return event
 
 

@@ -86,7 +86,25 @@ class DirectPoller:
         result: Any = None
         try:
             while True:
-                result = await self._perform(polling.send(result))
+                effect = polling.send(result)
+                if isinstance(effect, Send):
+                    break
+                result = await self._perform(effect)
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
+        # From the answer on nothing stops the poll: an answer without its mark would leave the row waiting.
+        answering = asyncio.ensure_future(self._answer(polling, effect))
+        try:
+            return await asyncio.shield(answering)
+        except asyncio.CancelledError:
+            await asyncio.wait({answering})
+            return answering.result()
+
+    async def _answer(self, polling: Poll, effect: Effect) -> Outcome:
+        try:
+            while True:
+                effect = polling.send(await self._perform(effect))
         except StopIteration as end:
             outcome: Outcome = end.value
             return outcome
@@ -126,7 +144,7 @@ class LambdaPoller:
         reply = await self._functions.invoke(self._name, json.dumps(payload).encode())
         results = _results(reply, None if self.batch == 1 else len(rows))
         if isinstance(results, Unanswered):
-            failed = Outcome(Kind.CHECK_FAILED, "", error=results.error, source_missing=results.missing)
+            failed = Outcome(Kind.CHECK_FAILED, "", error=results.error, halt=results.unusable)
             outcomes = [replace(failed, job_id=job_id) for job_id in job_ids]
         else:
             outcomes = [_read_result(job_id, result) for job_id, result in zip(job_ids, results, strict=True)]
@@ -141,14 +159,14 @@ class LambdaPoller:
 def _results(reply: Invocation | NoInvocation, count: int | None) -> list[Any] | Unanswered:
     """Give the poller's reply for each row: `count` of them under "results", or the whole reply where it is None."""
     match reply:
-        case NoInvocation(error, missing):
-            return Unanswered(error, missing=missing)
+        case NoInvocation(error, unusable):
+            return Unanswered(error, unusable=unusable)
         case Invocation(payload, failed=True):
             return read_function_error(payload, "the poller")
         case Invocation(payload):
             try:
                 parsed = json.loads(payload)
-            except ValueError:
+            except (ValueError, RecursionError):
                 return Unanswered("the poller's reply is not JSON")
     if count is None:
         return [parsed]
@@ -161,7 +179,7 @@ def _results(reply: Invocation | NoInvocation, count: int | None) -> list[Any] |
 def _read_result(job_id: str, result: Any) -> Outcome:
     match result:
         case {"status": "IN_PROGRESS"}:
-            kind = result.get("outcome", Kind.IN_PROGRESS)
+            kind = str(result.get("outcome"))
             known = Kind(kind) if kind in _KINDS else Kind.IN_PROGRESS
             return Outcome(
                 known,

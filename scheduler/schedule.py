@@ -31,12 +31,12 @@ def cron_trigger(expression: str, timezone: tzinfo) -> BaseTrigger:
         raise ValueError(message)
     second, minute, hour, day, month, weekday = fields
     times: dict[str, Any] = {"second": second, "minute": minute, "hour": hour, "month": month, "timezone": timezone}
-    weekday = _weekdays(weekday)
     trigger: BaseTrigger
-    if day.startswith("*") or weekday == "*":
-        trigger = CronTrigger(**times, day=day, day_of_week=weekday)
+    kind = CronTrigger if hour.startswith("*") else _OnceADay
+    if day.startswith("*") or weekday.startswith("*"):
+        trigger = kind(**times, day=day, day_of_week=_weekdays(weekday))
     else:
-        trigger = OrTrigger([CronTrigger(**times, day=day), CronTrigger(**times, day_of_week=weekday)])
+        trigger = OrTrigger([kind(**times, day=day), kind(**times, day_of_week=_weekdays(weekday))])
     if trigger.get_next_fire_time(None, datetime.now(timezone)) is None:
         message = "it never fires"
         raise ValueError(message)
@@ -45,8 +45,19 @@ def cron_trigger(expression: str, timezone: tzinfo) -> BaseTrigger:
 
 def next_fire(trigger: BaseTrigger, after: datetime) -> datetime | None:
     """Give the first instant later than `after` at which the trigger fires."""
+    after = after.astimezone(UTC)  # local time of an hour that comes twice cannot be added to
     fire: datetime | None = trigger.get_next_fire_time(after, after + timedelta(microseconds=1))
     return fire
+
+
+class _OnceADay(CronTrigger):  # type: ignore[misc]  # APScheduler has no types
+    """A cron of fixed hours: where clocks go back it fires in the first of the two equal hours alone."""
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
+        fire: datetime | None = super().get_next_fire_time(previous_fire_time, now)
+        while fire is not None and fire.fold:
+            fire = super().get_next_fire_time(fire, fire)
+        return fire
 
 
 def _weekdays(field: str) -> str:
@@ -62,7 +73,7 @@ def _weekdays(field: str) -> str:
             start, dash, end = span.partition("-")
             first = _weekday(start)
             last = _weekday(end) if dash else (6 if slash else first)
-            if dash and last == 0:
+            if last == 0 and first > 0:
                 last = 7  # "fri-sun" and "5-0"
         if last < first:
             message = f"the weekdays {part!r} run backwards"

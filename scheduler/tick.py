@@ -33,6 +33,7 @@ class TickReport:
     lost: int = 0
     completed: int = 0
     failed: int = 0
+    closed: int = 0
     errors: int = 0
     duration_ms: int = 0
     trouble: str | None = None
@@ -44,8 +45,9 @@ class TickReport:
         self.lost += outcome.kind is Kind.LOST
         self.completed += outcome.end_state is EndState.COMPLETED
         self.failed += outcome.end_state in {EndState.FAILED, EndState.MAX_ATTEMPTS, EndState.EXPIRED}
+        self.closed += outcome.end_state is EndState.CLOSED
         self.errors += (
-            outcome.kind in {Kind.CHECK_FAILED, Kind.DEFERRED, Kind.UNREACHED}
+            outcome.kind in {Kind.CHECK_FAILED, Kind.DEFERRED, Kind.UNREACHED, Kind.REFUSED}
             or outcome.end_state is EndState.QUARANTINED
             or outcome.unmarked is not None
         )
@@ -111,7 +113,12 @@ class Ticker:
             return
         polling = asyncio.create_task(self._poll(batch, tick, report, log), name=f"poll {batch[0].job_id}")
         self._polls.add(polling)
-        polling.add_done_callback(self._polls.discard)
+        polling.add_done_callback(self._ended)
+
+    def _ended(self, polling: "asyncio.Task[None]") -> None:
+        # Here and not in the poll itself: one that is cancelled before its first step would keep its slot.
+        self._polls.discard(polling)
+        self._slots.release()
 
     async def _poll(self, batch: list[Found], tick: Instant, report: TickReport, log: Any) -> None:
         started = time.monotonic()
@@ -121,13 +128,12 @@ class Ticker:
             # A fault of ours with one row must not end the tick; its attempt was counted at the claim.
             report.polled += len(batch)
             report.errors += len(batch)
-            log.exception("poll.crashed", job_id=batch[0].job_id)
+            for row in batch:
+                log.exception("poll.crashed", job_id=row.job_id)
             return
-        finally:
-            self._slots.release()
         for outcome in outcomes:
             report.count(outcome)
-            if outcome.kind is Kind.UNREACHED or outcome.source_missing:
+            if outcome.kind is Kind.UNREACHED or outcome.halt:
                 report.trouble = outcome.error
             log_outcome(log, outcome, _elapsed_ms(started))
 
@@ -148,13 +154,15 @@ def log_outcome(log: Any, outcome: Outcome, duration_ms: int) -> None:
         case Outcome(kind=Kind.CHECK_FAILED):
             log.warning("poll.check_failed", max_attempts=outcome.max_attempts)
         case Outcome(kind=Kind.DEFERRED):
-            log.warning("answer.deferred")
+            log.warning("answer.deferred", **_unmarked(outcome))
         case Outcome(kind=Kind.LOST):
             log.debug("poll.lost")
         case Outcome(kind=Kind.LEFT_ALONE):
             log.warning("row.left_alone")
         case Outcome(kind=Kind.UNREACHED):
             log.error("poll.unreached")
+        case Outcome(kind=Kind.REFUSED):
+            log.error("row.refused")
         case Outcome(end_state=EndState.QUARANTINED):
             log.warning("row.quarantined")
         case Outcome(end_state=end_state):
@@ -164,14 +172,18 @@ def log_outcome(log: Any, outcome: Outcome, duration_ms: int) -> None:
 def _log_end(log: Any, outcome: Outcome) -> None:
     if outcome.answer is not None:
         log.info("answer.delivered")
-    elif outcome.error:
+    elif outcome.error or outcome.end_state is EndState.CLOSED:
         log.warning("answer.closed")
     if outcome.end_state is EndState.COMPLETED:
         log.info("poll.completed")
     elif outcome.end_state is not EndState.CLOSED:
         log.info("poll.failed")
     if outcome.unmarked:
-        log.warning("row.unmarked", reason=outcome.unmarked)
+        log.warning("row.unmarked", **_unmarked(outcome))
+
+
+def _unmarked(outcome: Outcome) -> dict[str, str]:
+    return {"reason": outcome.unmarked} if outcome.unmarked else {}
 
 
 def _elapsed_ms(since: float) -> int:

@@ -162,10 +162,10 @@ class FakeTokenTable:
             case Mark(row, state, now, error):
                 _count(new, "version")
                 _end(new, state, now, row.token.scrub(error) if error else None)
-            case Quarantine(_, fault, now):
-                if fault.attribute != "version":
+            case Quarantine(_, fault, now, counted, with_reason):
+                if counted and fault.attribute != "version":
                     _count(new, "version")
-                _end(new, EndState.QUARANTINED, now, str(fault))
+                _end(new, EndState.QUARANTINED, now, str(fault) if with_reason else None)
         _fits(new)
         self.items[job_id] = new
         return dict(new)
@@ -186,7 +186,7 @@ def _holds(effect: Write, item: Item) -> bool:
         case Keep(row) | Release(row):
             return item.get("claimId") == {"S": str(row.claim_id)}
         case Quarantine(_, fault):
-            return _same(item.get(fault.attribute), fault.held)
+            return fault.attribute is None or _same(item.get(fault.attribute), fault.held)
     return True
 
 

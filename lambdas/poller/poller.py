@@ -15,21 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectTimeoutError,
-    CredentialRetrievalError,
-    EndpointConnectionError,
-    NoCredentialsError,
-    ParamValidationError,
-    PartialCredentialsError,
-)
+from botocore.exceptions import BotoCoreError, ClientError
 
 from scheduler.core.attributes import Item
 from scheduler.core.effects import Check, Effect, Heartbeat, Pause, Send
 from scheduler.core.instant import Instant
-from scheduler.core.invocation import Invocation, NoInvocation, check_payload, read_check
+from scheduler.core.invocation import Invocation, check_payload, not_invoked, read_check
 from scheduler.core.model import Malformed, read_found
 from scheduler.core.outcome import Outcome
 from scheduler.core.policy import SEND_TIMEOUT_SECONDS, Policy, lease_seconds
@@ -37,7 +28,7 @@ from scheduler.core.protocol import Poll, poll, quarantine
 from scheduler.core.reports import Report
 from scheduler.core.states import POLLING
 from scheduler.core.token import TaskToken
-from scheduler.core.wire import Call, CallError, send_call, send_result, write_call, write_result
+from scheduler.core.wire import Call, CallError, call_error, send_call, send_result, write_call, write_result
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -47,15 +38,6 @@ if TYPE_CHECKING:
 _WORKERS = 8
 _LONGEST_KEY_BYTES = 2_048  # DynamoDB's quota for a partition key
 _SDK_ERRORS = (ClientError, BotoCoreError, OSError)
-_NEVER_SENT = (
-    ParamValidationError,
-    EndpointConnectionError,
-    ConnectTimeoutError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    CredentialRetrievalError,
-)
-_BAD_REQUEST = 400
 
 
 class PollError(Exception):
@@ -140,7 +122,7 @@ class Poller:
         try:
             reply: dict[str, Any] = getattr(client, call.operation)(**call.parameters)
         except _SDK_ERRORS as error:
-            return _call_error(error)
+            return call_error(error)
         return reply
 
     def _check(self, job_id: str) -> Report:
@@ -148,25 +130,8 @@ class Poller:
             reply = self.functions.invoke(FunctionName=self.source, Payload=check_payload(job_id))
             body = reply["Payload"].read()
         except _SDK_ERRORS as error:
-            failure = _call_error(error)
-            missing = failure.code == "ResourceNotFoundException"
-            text = f"function {self.source} could not be invoked: {failure.code}: {failure.message}"
-            return read_check(NoInvocation(text, missing=missing))
+            return read_check(not_invoked(self.source, call_error(error)))
         return read_check(Invocation(body, failed="FunctionError" in reply))
-
-
-def _call_error(error: Exception) -> CallError:
-    """Give the error of a call as the protocol understands it: a status of 0 says that it may have been applied."""
-    if isinstance(error, ClientError):
-        response: Any = error.response
-        detail = response.get("Error", {})
-        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        message = detail.get("Message") or detail.get("message") or str(error)
-        return CallError(
-            str(detail.get("Code", "Unknown")), message, status, response.get("Item") or detail.get("Item")
-        )
-    status = _BAD_REQUEST if isinstance(error, _NEVER_SENT) else 0
-    return CallError(type(error).__name__, str(error) or "no reply in time", status)
 
 
 @contextmanager
@@ -196,13 +161,13 @@ def _is_key(job_id: Any) -> bool:
 def _poller() -> Poller:
     def config(read_seconds: float, tries: int) -> Config:
         retries: Any = {"mode": "standard", "total_max_attempts": tries}
-        return Config(connect_timeout=2, read_timeout=read_seconds, retries=retries, max_pool_connections=_WORKERS + 2)
+        return Config(connect_timeout=1, read_timeout=read_seconds, retries=retries, max_pool_connections=_WORKERS + 2)
 
     check_timeout = float(os.environ.get("SCHEDULER_CHECK_TIMEOUT_SECONDS", "10"))
     return Poller(
-        dynamodb=boto3.client("dynamodb", config=config(SEND_TIMEOUT_SECONDS, 3)),
+        dynamodb=boto3.client("dynamodb", config=config(SEND_TIMEOUT_SECONDS - 1, 3)),
         # The protocol counts and repeats these two calls itself.
-        stepfunctions=boto3.client("stepfunctions", config=config(SEND_TIMEOUT_SECONDS, 1)),
+        stepfunctions=boto3.client("stepfunctions", config=config(SEND_TIMEOUT_SECONDS - 1, 1)),
         functions=boto3.client("lambda", config=config(check_timeout, 1)),
         table=os.environ.get("SCHEDULER_TOKEN_TABLE", "poc-task-tokens"),
         source=os.environ.get("SCHEDULER_SOURCE_FUNCTION", "poc-simulated-api"),

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from types_aiobotocore_sts import STSClient
 
 LOCAL_REGION = "us-east-1"
-_CONNECT_SECONDS = 2.0
+_CONNECT_SECONDS = 1.0
+_SHORT_SECONDS = SEND_TIMEOUT_SECONDS - _CONNECT_SECONDS
 _TRIES = 3
 _PATIENT_SECONDS = 30.0
 
@@ -96,8 +97,8 @@ async def polling_clients(concurrency: int, invoke_seconds: float, *, retry_invo
 
     async with _opened() as client:
         yield Clients(
-            await client("dynamodb", config(SEND_TIMEOUT_SECONDS, _TRIES)),
-            await client("stepfunctions", config(SEND_TIMEOUT_SECONDS, 1)),
+            await client("dynamodb", config(_SHORT_SECONDS, _TRIES)),
+            await client("stepfunctions", config(_SHORT_SECONDS, 1)),
             await client("lambda", config(invoke_seconds, _TRIES if retry_invoke else 1)),
         )
 

@@ -12,10 +12,11 @@ from botocore.exceptions import ClientError
 
 from scheduler.assets import asset
 from scheduler.aws.clients import AdminClients
-from scheduler.aws.failures import code_of, is_missing, translated
+from scheduler.aws.failures import is_missing, translated
 from scheduler.aws.packing import Package, pack
 from scheduler.aws.roles import POLICY_NAME, Place, Role, function_role, workflow_role
 from scheduler.aws.token_table import INDEX
+from scheduler.core.wire import call_error
 from scheduler.errors import CloudError
 from scheduler.settings import Settings
 
@@ -169,7 +170,7 @@ async def _role(clients: AdminClients, role: Role) -> tuple[str, Deployed]:
         try:
             held: Any = (await client.get_role(RoleName=role.name))["Role"]
         except ClientError as error:
-            if code_of(error) != "NoSuchEntity":
+            if call_error(error).code != "NoSuchEntity":
                 raise
             action = "created"
             held = (await client.create_role(RoleName=role.name, AssumeRolePolicyDocument=json.dumps(role.trust())))[
@@ -181,7 +182,7 @@ async def _role(clients: AdminClients, role: Role) -> tuple[str, Deployed]:
         try:
             policy: Any = (await client.get_role_policy(RoleName=role.name, PolicyName=POLICY_NAME))["PolicyDocument"]
         except ClientError as error:
-            if code_of(error) != "NoSuchEntity":
+            if call_error(error).code != "NoSuchEntity":
                 raise
             policy = None
         if _document(policy) != role.policy():
@@ -282,7 +283,7 @@ async def _with_new_role(request: Callable[[], Awaitable[Any]]) -> None:
         try:
             await request()
         except ClientError as error:
-            unknown_yet = "assume" in str(error) and code_of(error) in {
+            unknown_yet = "assume" in str(error) and call_error(error).code in {
                 "InvalidParameterValueException",
                 "AccessDeniedException",
             }

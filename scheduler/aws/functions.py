@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from scheduler.aws.failures import SDK_ERRORS, call_error, code_of, is_missing, translated
-from scheduler.core.invocation import Invocation, NoInvocation
-from scheduler.errors import MissingError
+from scheduler.aws.failures import SDK_ERRORS, translated
+from scheduler.core.invocation import Invocation, NoInvocation, not_invoked
+from scheduler.core.wire import call_error
 
 if TYPE_CHECKING:
     from types_aiobotocore_lambda import LambdaClient
@@ -23,10 +23,7 @@ class Functions:
             async with reply["Payload"] as stream:
                 body = await stream.read()
         except SDK_ERRORS as error:
-            if is_missing(error):
-                return NoInvocation(str(MissingError("function", name)), missing=True)
-            failure = call_error(error)
-            return NoInvocation(f"function {name} could not be invoked: {failure.code}: {failure.message}")
+            return not_invoked(name, call_error(error))
         return Invocation(body, failed="FunctionError" in reply)
 
     async def probe(self, name: str) -> None:
@@ -36,5 +33,5 @@ class Functions:
                 await self._client.get_function_configuration(FunctionName=name)
             except SDK_ERRORS as error:
                 # Invoking needs no right to read a function's configuration, so that this denial proves nothing.
-                if code_of(error) not in {"AccessDeniedException", "AccessDenied"}:
+                if call_error(error).code not in {"AccessDeniedException", "AccessDenied"}:
                     raise

@@ -5,13 +5,22 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from scheduler.aws.failures import SDK_ERRORS, call_error, code_of, translated
+from scheduler.aws.failures import SDK_ERRORS, translated
 from scheduler.core.attributes import Item
 from scheduler.core.effects import Failure, Lost, Write
 from scheduler.core.instant import Instant
 from scheduler.core.model import Found, MalformedRowError, TokenRow, read_found
+from scheduler.core.policy import SEND_TIMEOUT_SECONDS
 from scheduler.core.states import POLLING, EndState
-from scheduler.core.wire import find_parameters, keys, shard_parameters, tidy_call, write_call, write_result
+from scheduler.core.wire import (
+    call_error,
+    find_parameters,
+    keys,
+    shard_parameters,
+    tidy_call,
+    write_call,
+    write_result,
+)
 from scheduler.errors import CloudError, MissingError
 
 if TYPE_CHECKING:
@@ -42,6 +51,7 @@ class TokenTable:
         self._indexed: bool | None = None
         self._look_again_at = 0.0
         self._sweep_at = 0.0
+        self._first_shard = 0
 
     async def find(self, now: Instant) -> AsyncIterator[Found]:
         """Give the due rows, each as soon as its page is there. Raises MissingError or CloudError."""
@@ -51,8 +61,10 @@ class TokenTable:
             async for found in self._scan(find_parameters(self.name, now)):
                 yield found
             return
+        # Another shard goes first each time, so that none starves where ticks are cut short.
+        self._first_shard = (self._first_shard + 1) % self._shards
         for shard in range(self._shards):
-            async for found in self._query(shard, now):
+            async for found in self._query((self._first_shard + shard) % self._shards, now):
                 yield found
         if self._due == "auto" and self._clock() >= self._sweep_at:
             async for found in self._sweep(now):
@@ -75,7 +87,9 @@ class TokenTable:
         """Perform one write of the protocol; never raises an error of the SDK."""
         call = write_call(effect, self.name)
         try:
-            reply: Any = await self._client.update_item(**call.parameters)
+            # The SDK's own retries included: the lease counts on it.
+            async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+                reply: Any = await self._client.update_item(**call.parameters)
         except SDK_ERRORS as error:
             reply = call_error(error)
         return write_result(effect, reply)
@@ -123,9 +137,8 @@ class TokenTable:
             try:
                 with translated("table", self.name):
                     page = await read(**parameters)
-            except CloudError as error:
-                if error.__cause__ and code_of(error.__cause__) in {"ValidationException", "ResourceNotFoundException"}:
-                    self._indexed = None  # the index has gone; look before the next tick
+            except CloudError:
+                self._indexed = None  # it may be the index that has gone: look before the next tick
                 raise
             yield page
             if not page.get("LastEvaluatedKey"):

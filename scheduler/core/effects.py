@@ -81,11 +81,13 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
-    """Set a row aside that cannot be understood. Told: None, Lost or Failure."""
+    """Set a row aside that cannot be understood, `counted` and `with_reason` where it lets us. Told: as Mark."""
 
     job_id: str
     fault: MalformedRowError
     now: Instant
+    counted: bool = True
+    with_reason: bool = True
 
 
 Write = Claim | Keep | Release | Mark | Quarantine
@@ -99,10 +101,10 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A service could not be asked or refused. `unsure` says that the call may have been applied all the same."""
+    """The table could not be asked. `refused` says that it can be, but takes no such write for this row."""
 
     error: str
-    unsure: bool = False
+    refused: bool = False
 
 
 class Delivered(Enum):
@@ -119,8 +121,13 @@ class Delivered(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What became of an answer; `unsure` says that a deferred one may have arrived all the same."""
+    """What became of an answer.
+
+    Of a deferred one, `unsure` says that it may have arrived all the same, and `unusable` that any other would fare
+    alike.
+    """
 
     kind: Delivered
     error: str = ""
     unsure: bool = False
+    unusable: bool = False

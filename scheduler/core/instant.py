@@ -6,11 +6,14 @@ Instant = int
 
 
 def parse_iso(text: str) -> Instant:
-    """Read an ISO 8601 timestamp; one without an offset is taken as UTC. Raises ValueError where it is none."""
+    """Read an ISO 8601 timestamp; one without an offset is taken as UTC.
+
+    Raises ValueError or OverflowError where it is none, or none that can be written again.
+    """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp() * 1000)
+    return int(moment.astimezone(UTC).timestamp() * 1000)
 
 
 def format_iso(at: Instant) -> str:

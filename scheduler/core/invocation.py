@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 
 from scheduler.core.reports import Report, Unanswered, read_function_error, read_reply
+from scheduler.core.wire import MISSING_CODES, CallError
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +17,18 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class NoInvocation:
-    """No reply: the function could not be invoked, perhaps because it is `missing`."""
+    """No reply; `unusable` says that the function cannot be invoked for any other job either."""
 
     error: str
-    missing: bool = False
+    unusable: bool = False
+
+
+def not_invoked(name: str, failure: CallError) -> NoInvocation:
+    """Give what an invocation that failed says of the function."""
+    if failure.code in MISSING_CODES:
+        return NoInvocation(f"function {name} does not exist; `callback-scheduler deploy` makes it", unusable=True)
+    error = f"function {name} could not be invoked: {failure.code}: {failure.message}"
+    return NoInvocation(error, unusable=failure.unusable)
 
 
 def check_payload(job_id: str) -> bytes:
@@ -30,8 +39,8 @@ def check_payload(job_id: str) -> bytes:
 def read_check(reply: Invocation | NoInvocation) -> Report:
     """Give what the reply to such a request says of the job."""
     match reply:
-        case NoInvocation(error, missing):
-            return Unanswered(error, missing=missing)
+        case NoInvocation(error, unusable):
+            return Unanswered(error, unusable=unusable)
         case Invocation(payload, failed=True):
             return read_function_error(payload)
         case Invocation(payload):

@@ -1,5 +1,6 @@
 """The token row: what of it a poll needs, and how it is read from DynamoDB."""
 
+import math
 import zlib
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -10,14 +11,20 @@ from scheduler.core.attributes import Attribute, Item, from_attribute
 from scheduler.core.instant import Instant, parse_iso
 from scheduler.core.token import MAX_LENGTH, TaskToken
 
+_LONGEST_INTERVAL_SECONDS = 31_536_000  # a year, which is as long as a task may wait
+
 
 class MalformedRowError(ValueError):
-    """A waiting row that cannot be understood: the attribute, what it holds (None: nothing) and why that is wrong."""
+    """A waiting row that cannot be understood: the attribute, what it holds (None: nothing) and why that is wrong.
 
-    def __init__(self, attribute: str, held: Attribute | None, reason: str) -> None:
+    Without an attribute it is the row as a whole that cannot be worked with. The text shows nothing of what the
+    attribute holds, for a token may stand anywhere in a row that somebody filled in wrongly.
+    """
+
+    def __init__(self, attribute: str | None, held: Attribute | None, reason: str) -> None:
         self.attribute = attribute
         self.held = held
-        super().__init__(f"{attribute} {reason}")
+        super().__init__(f"{attribute or 'the row'} {reason}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +105,14 @@ class _Reader:
             raise MalformedRowError(name, None, f"is missing; {wanted} is needed")
         if kind not in held:
             raise self._bad(name, wanted)
-        return from_attribute(held)
+        try:
+            return from_attribute(held)
+        except ArithmeticError as error:
+            raise self._bad(name, wanted) from error
 
     def _bad(self, name: str, wanted: str) -> MalformedRowError:
         held = self._item[name]
-        kind, value = next(iter(held.items()))
-        # The token is a secret and a mis-typed one may be half of it; nothing of it belongs into a reason.
-        shown = "" if name == "taskToken" else f", not {value!r:.100}"
-        return MalformedRowError(name, held, f"(type {kind}) must be {wanted}{shown}")
+        return MalformedRowError(name, held, f"(type {next(iter(held))}) must be {wanted}")
 
     def text(self, name: str, longest: int | None = None) -> str:
         wanted = "a non-empty string" if longest is None else f"a string of 1 to {longest} characters"
@@ -133,9 +140,9 @@ class _Reader:
     def interval(self, name: str) -> float | None:
         if name not in self._item:
             return None
-        wanted = "a number above 0"
+        wanted = f"a number above 0, up to {_LONGEST_INTERVAL_SECONDS}"
         value: int | Decimal = self._held(name, "N", wanted)
-        if value <= 0:
+        if not (math.isfinite(value) and 0 < value <= _LONGEST_INTERVAL_SECONDS):
             raise self._bad(name, wanted)
         return float(value)
 

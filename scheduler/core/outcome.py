@@ -24,6 +24,8 @@ class Kind(StrEnum):
     """The row names a source that this version does not know."""
     UNREACHED = "unreached"
     """The token table could not be asked; the row stays due."""
+    REFUSED = "refused"
+    """The token table takes no write for this row, not even to set it aside: it has grown to its limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,10 @@ class Outcome:
     end_state: EndState | None = None
     answer: Answer | None = None
     error: str | None = None
-    source_missing: bool = False
+    halt: bool = False
+    """Whether the cloud is at fault and not the job: polling other rows now would fare alike."""
     unmarked: str | None = None
-    """Why the end could not be written into the row, though the task was answered."""
+    """Why the row could not be written at the end of the poll, though its answer was given or is to be kept."""
 
     def reply(self) -> dict[str, Any]:
         """Give the outcome as the poller Lambda's reply, without anything secret in it."""

@@ -15,15 +15,20 @@ SEND_TIMEOUT_SECONDS = 4.0
 """Longest that one call to Step Functions or DynamoDB may take. Both usually take under 0.1 s."""
 SEND_PAUSES_SECONDS = (0.2, 0.8)
 """Longest pauses between one poll's tries to deliver an answer: three tries, then the answer is kept in the row."""
+_TRIES = 1 + len(SEND_PAUSES_SECONDS)
 DEFERRED_SECONDS = (1.0, 60.0)
 """First and longest backoff of an answer that is kept in its row."""
 JITTER = 0.1
 """A poll comes up to this part of its interval early: rows spread out, and the tick an interval on finds them due."""
 
 
+LATE = 0.5
+"""A poll that starts later in its tick than this part of its interval counts the next interval from itself."""
+
+
 def lease_seconds(check_timeout: float) -> float:
     """Give the time a poll may take: a claim, the check, three tries to answer with their pauses, and the mark."""
-    return check_timeout + 5 * SEND_TIMEOUT_SECONDS + sum(SEND_PAUSES_SECONDS)
+    return check_timeout + (2 + _TRIES) * SEND_TIMEOUT_SECONDS + sum(SEND_PAUSES_SECONDS)
 
 
 def _new_claim_id() -> str:
@@ -44,10 +49,15 @@ class Policy:
         """Give the instant until which nobody else polls a row that is claimed now."""
         return now + round(self.lease_seconds * 1000)
 
-    def next_poll(self, row: TokenRow, tick: Instant) -> Instant:
-        """Give the instant of the row's next poll, reckoned from the tick that found it due."""
-        interval = row.interval_seconds or self.interval_seconds
-        return tick + round(interval * (1 - JITTER * self.chance()) * 1000)
+    def next_poll(self, row: TokenRow, now: Instant, tick: Instant) -> Instant:
+        """Give the instant of the row's next poll.
+
+        It is reckoned from the tick that found the row due, so that the tick an interval on finds it again; where that
+        tick began long ago, from now.
+        """
+        interval = 1000 * (row.interval_seconds or self.interval_seconds)
+        since = tick if now - tick < interval * LATE else now
+        return since + round(interval * (1 - JITTER * self.chance()))
 
     def retry_deferred(self, tries: int, now: Instant) -> Instant:
         """Give the instant of the next try for an answer that was kept: exponential backoff with full jitter."""
@@ -74,7 +84,7 @@ def give_up(row: TokenRow, now: Instant) -> Answer | None:
     return None
 
 
-def answer(row: TokenRow, report: Report, now: Instant) -> Answer | None:
+def answer_for(row: TokenRow, report: Report, now: Instant) -> Answer | None:
     """Give the answer that a report calls for; None while the job is in progress or nothing is known of it."""
     match report:
         case Completed(result):

@@ -5,7 +5,7 @@ A poll is a generator: it yields effects and is sent what became of them. Whoeve
 """
 
 from collections.abc import Generator
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 from scheduler.core.answers import Answer, PendingAnswer, Succeed, fail
@@ -28,25 +28,38 @@ from scheduler.core.effects import (
 from scheduler.core.instant import Instant
 from scheduler.core.model import MalformedRowError, TokenRow
 from scheduler.core.outcome import Kind, Outcome
-from scheduler.core.policy import Policy, answer, give_up
+from scheduler.core.policy import Policy, answer_for, give_up
 from scheduler.core.reports import Report, Unanswered
 from scheduler.core.states import EndState
 
 Poll = Generator[Effect, Any, Outcome]
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """One turn at a row: when it started, when the row is due again, and until when nobody else may have it."""
+
+    policy: Policy
+    now: Instant
+    due_again: Instant
+    until: Instant
+
+
 def poll(row: TokenRow, policy: Policy, now: Instant, tick: Instant) -> Poll:
     """Poll one row: `now` is the poll's own start, `tick` that of the tick that found the row due."""
     if row.has_source:
-        return Outcome(Kind.LEFT_ALONE, row.job_id, row.execution_id, error="the row names a source unknown here")
-    due_again = policy.next_poll(row, tick)
-    until = max(due_again, policy.lease_end(now))
-    claimed = yield Claim(row, policy.new_claim_id(), now, until, policy.shard(row))
+        return _outcome(Kind.LEFT_ALONE, row, error="the row names a source that this version does not know")
+    due_again = policy.next_poll(row, now, tick)
+    turn = _Turn(policy, now, due_again, until=max(due_again, policy.lease_end(now)))
+    claimed = yield Claim(row, policy.new_claim_id(), now, turn.until, policy.shard(row))
     match claimed:
         case MalformedRowError():
             return (yield from quarantine(row.job_id, claimed, now))
         case Lost():
             return _outcome(Kind.LOST, row)
+        case Failure(error, refused=True):
+            fault = MalformedRowError(None, None, f"cannot be claimed: {row.token.scrub(error)}")
+            return (yield from quarantine(row.job_id, fault, now))
         case Failure(error):
             return _outcome(Kind.UNREACHED, row, error=error)
     row = claimed
@@ -55,73 +68,92 @@ def poll(row: TokenRow, policy: Policy, now: Instant, tick: Instant) -> Poll:
         decided = give_up(row, now)
         if decided is None:
             report = yield Check(row)
-            decided = answer(row, report, now)
+            decided = answer_for(row, report, now)
             if decided is None:
-                return (yield from _wait(row, report, now, due_again, until))
+                return (yield from _wait(row, report, turn))
         pending = PendingAnswer(decided)
-    return (yield from _deliver(row, pending, policy, now))
+    return (yield from _deliver(row, pending, turn))
 
 
 def quarantine(job_id: str, fault: MalformedRowError, now: Instant) -> Poll:
     """Set aside a row that cannot be understood; its task is left waiting, for a person to mend the row."""
-    done = yield Quarantine(job_id, fault, now)
+    # What else is wrong with the row may stand in the way: a version that cannot be counted, no room for a reason.
+    for counted, with_reason in ((True, True), (False, True), (False, False)):
+        done = yield Quarantine(job_id, fault, now, counted, with_reason)
+        if not (isinstance(done, Failure) and done.refused):
+            break
     match done:
         case Lost():
             return Outcome(Kind.LOST, job_id)
-        case Failure(error):
-            return Outcome(Kind.UNREACHED, job_id, error=error)
+        case Failure(error, refused):
+            return Outcome(Kind.REFUSED if refused else Kind.UNREACHED, job_id, error=error)
     return Outcome(Kind.ENDED, job_id, end_state=EndState.QUARANTINED, error=str(fault))
 
 
-def _wait(row: TokenRow, report: Report, now: Instant, due_again: Instant, until: Instant) -> Poll:
-    error = report.error if isinstance(report, Unanswered) else None
+def _wait(row: TokenRow, report: Report, turn: _Turn) -> Poll:
+    """Let the job wait for its next poll: it is in progress, or nothing is known of it."""
+    error = row.token.scrub(report.error) if isinstance(report, Unanswered) else None
     if error is None and row.heartbeat:
         beat: Delivery = yield Heartbeat(row.token)
         if beat.kind is Delivered.CLOSED:
-            return (yield from _mark(row, EndState.CLOSED, now, error=beat.error))
-    # An interval shorter than the lease would otherwise be stretched to it.
-    if due_again < until or error:
-        yield Release(row, due_again, error)
+            return (yield from _mark(row, EndState.CLOSED, turn, error=beat.error))
+    # The claim holds the row for as long as a poll may take; a shorter interval would be stretched to that.
+    if turn.due_again < turn.until or error:
+        yield Release(row, turn.due_again, error)
     if isinstance(report, Unanswered):
-        return _outcome(Kind.CHECK_FAILED, row, claimed=True, error=error, source_missing=report.missing)
+        return _outcome(Kind.CHECK_FAILED, row, claimed=True, error=error, halt=report.unusable)
     return _outcome(Kind.IN_PROGRESS, row, claimed=True)
 
 
-def _deliver(row: TokenRow, pending: PendingAnswer, policy: Policy, now: Instant) -> Poll:
+def _deliver(row: TokenRow, pending: PendingAnswer, turn: _Turn) -> Poll:
+    """Answer, then mark; keep what cannot be delivered now."""
     decided, unsure = pending.answer, pending.unsure
-    pauses = policy.pauses()
+    pauses = turn.policy.pauses()
     while True:
         delivery: Delivery = yield Send(row.token, decided)
         match delivery.kind:
             case Delivered.DELIVERED:
-                return (yield from _mark(row, decided.end_state, now, decided))
+                return (yield from _mark(row, decided.end_state, turn, answer=decided))
             case Delivered.CLOSED:
                 # Closed by an earlier try of this very answer, or by somebody else: only then nothing is known.
                 end_state = decided.end_state if unsure else EndState.CLOSED
-                return (yield from _mark(row, end_state, now, error=delivery.error))
+                return (yield from _mark(row, end_state, turn, error=delivery.error))
             case Delivered.REFUSED if isinstance(decided, Succeed):
                 decided = fail("InvalidOutput", f"the job completed, but its output was refused: {delivery.error}")
                 continue
             case Delivered.REFUSED:
-                return (yield from _mark(row, EndState.QUARANTINED, now, error=delivery.error))
+                return (yield from _mark(row, EndState.QUARANTINED, turn, error=delivery.error))
         unsure = unsure or delivery.unsure
         pause = next(pauses, None)
         if pause is None:
             break
         yield Pause(pause)
-    kept = replace(pending, answer=decided, tries=pending.tries + 1, unsure=unsure)
-    yield Keep(row, kept, policy.retry_deferred(pending.tries, now), delivery.error)
-    return _outcome(Kind.DEFERRED, row, claimed=True, answer=decided, error=delivery.error)
+    kept = PendingAnswer(decided, pending.tries + 1, unsure)
+    done = yield Keep(row, kept, turn.policy.retry_deferred(pending.tries, turn.now), delivery.error)
+    return _outcome(
+        Kind.DEFERRED,
+        row,
+        claimed=True,
+        answer=decided,
+        error=delivery.error,
+        halt=delivery.unusable,
+        unmarked=done.error if isinstance(done, Failure) else None,
+    )
 
 
 def _mark(
-    row: TokenRow, end_state: EndState, now: Instant, delivered: Answer | None = None, error: str | None = None
+    row: TokenRow, end_state: EndState, turn: _Turn, *, answer: Answer | None = None, error: str | None = None
 ) -> Poll:
-    done = yield Mark(row, end_state, now, error)
+    mark = Mark(row, end_state, turn.now, error)
+    done = yield mark
+    for pause in turn.policy.pauses():
+        if not isinstance(done, Failure):
+            break
+        # The task may have its answer: without the mark its job would be checked again, and the row end as closed.
+        yield Pause(pause)
+        done = yield mark
     unmarked = done.error if isinstance(done, Failure) else None
-    return _outcome(
-        Kind.ENDED, row, claimed=True, end_state=end_state, answer=delivered, error=error, unmarked=unmarked
-    )
+    return _outcome(Kind.ENDED, row, claimed=True, end_state=end_state, answer=answer, error=error, unmarked=unmarked)
 
 
 def _outcome(kind: Kind, row: TokenRow, **more: Any) -> Outcome:

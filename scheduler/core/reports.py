@@ -1,6 +1,7 @@
 """Reports: what a job's source says of it, read from the reply of a status check."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -31,11 +32,12 @@ class Failed:
 class Unanswered:
     """The source could not be asked, or not be understood: nothing is known of the job.
 
-    `missing` says that the source itself does not exist: asking it for other jobs would spend their attempts too.
+    `unusable` says that the source itself is missing, denied or out of reach: asking it for other jobs would only spend
+    their attempts too.
     """
 
     error: str
-    missing: bool = False
+    unusable: bool = False
 
 
 Report = InProgress | Completed | Failed | Unanswered
@@ -44,8 +46,8 @@ Report = InProgress | Completed | Failed | Unanswered
 def read_reply(payload: bytes) -> Report:
     """Read the reply to CHECK_STATUS. Whatever is no clear status is Unanswered: never a success, never an end."""
     try:
-        reply = json.loads(payload, parse_constant=_refuse_constant)
-    except ValueError:
+        reply = json.loads(payload, parse_constant=_refuse_constant, parse_float=_finite)
+    except (ValueError, RecursionError):
         return Unanswered(f"the source's reply is not JSON: {payload[:_SHOWN]!r}")
     match reply:
         case {"status": "IN_PROGRESS"}:
@@ -66,7 +68,7 @@ def read_function_error(payload: bytes, who: str = "the source") -> Unanswered:
     try:
         error = json.loads(payload)
         text = f"{error['errorType']}: {error['errorMessage']}"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         text = repr(payload[:_SHOWN])
     return Unanswered(f"{who} raised {text:.{_SHOWN}}")
 
@@ -77,6 +79,12 @@ def _reason(reply: Mapping[str, Any]) -> str:
         if value := reply.get(name):
             return value if isinstance(value, str) else json.dumps(value)
     return "the job failed and gave no reason"
+
+
+def _finite(text: str) -> float:
+    """Read a number; one too large to be one, such as 1e999, could not be written as JSON again."""
+    number = float(text)
+    return number if math.isfinite(number) else _refuse_constant(text)
 
 
 def _refuse_constant(name: str) -> NoReturn:

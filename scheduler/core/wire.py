@@ -31,6 +31,24 @@ from scheduler.core.states import POLLING, EndState
 CLOSED_CODES = frozenset({"TaskTimedOut", "TaskDoesNotExist", "InvalidToken"})
 REFUSED_CODES = frozenset({"InvalidOutput", "ValidationException", "ParamValidationError"})
 CONDITION_FAILED = "ConditionalCheckFailedException"
+MISSING_CODES = frozenset({"ResourceNotFoundException", "StateMachineDoesNotExist", "TableNotFoundException"})
+DENIED_CODES = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignatureException",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "MissingAuthenticationTokenException",
+        "UnrecognizedClientException",
+    }
+)
+NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"})
+_UNREACHABLE = frozenset({"EndpointConnectionError", "ConnectTimeoutError"})
+_NEVER_SENT = NO_CREDENTIALS | _UNREACHABLE | {"ParamValidationError"}
+_BAD_REQUEST = 400
 _SERVER_ERROR = 500
 _LAST_ERROR_LENGTH = 1_000  # of the attribute lastError, for people; a cause may have 32,768 characters
 
@@ -57,6 +75,29 @@ class CallError:
     def unsure(self) -> bool:
         """Whether the request may have been applied all the same."""
         return self.status == 0 or self.status >= _SERVER_ERROR
+
+    @property
+    def unusable(self) -> bool:
+        """Whether any other request to the same resource would fail alike: it is missing, denied or out of reach."""
+        return self.code in MISSING_CODES | DENIED_CODES | NO_CREDENTIALS | _UNREACHABLE
+
+
+def call_error(error: BaseException) -> CallError:
+    """Give what an SDK raised as the protocol understands it.
+
+    boto3 and aioboto3 raise the same errors: a refusal carries the service's `response`, anything else is told apart by
+    the name of its class, since the core knows no SDK.
+    """
+    response: Any = getattr(error, "response", None)
+    if isinstance(response, dict) and "Error" in response:
+        detail = response["Error"]
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        message = detail.get("Message") or detail.get("message") or str(error)
+        return CallError(
+            str(detail.get("Code", "Unknown")), message, status, response.get("Item") or detail.get("Item")
+        )
+    code = type(error).__name__
+    return CallError(code, str(error) or "no reply in time", _BAD_REQUEST if code in _NEVER_SENT else 0)
 
 
 @dataclass(slots=True)
@@ -136,10 +177,11 @@ def write_call(effect: Write, table: str) -> Call:
             update.count("version")
             _end(update, end_state, effect.now, effect.error and _noted(row, effect.error))
         case Quarantine(fault=fault):
-            update.require(fault.attribute, fault.held, "fault")
-            if fault.attribute != "version":
+            if effect.counted and fault.attribute != "version":
                 update.count("version")
-            _end(update, EndState.QUARANTINED, effect.now, str(fault))
+            if fault.attribute:
+                update.require(fault.attribute, fault.held, "fault")
+            _end(update, EndState.QUARANTINED, effect.now, str(fault) if effect.with_reason else None)
         case _:
             assert_never(effect)
     return update.call(table)
@@ -173,11 +215,12 @@ def write_result(
     """Give what the protocol is told of a write."""
     if isinstance(reply, CallError):
         if reply.code != CONDITION_FAILED:
-            return Failure(f"{reply.code}: {reply.message}", unsure=reply.unsure)
+            return Failure(f"{reply.code}: {reply.message}", refused=reply.code in REFUSED_CODES)
         # A claim that was applied while its reply was lost meets its own mark when it is sent again.
-        if not (isinstance(effect, Claim) and reply.item and reply.item.get("claimId") == {"S": effect.claim_id}):
+        item = reply.item or {}
+        mine = isinstance(effect, Claim) and item.get("claimId") == {"S": effect.claim_id}
+        if not (mine and item.get("status") == {"S": POLLING}):
             return Lost()
-        item = reply.item
     elif isinstance(effect, Claim):
         item = reply["Attributes"]
     else:
@@ -210,7 +253,7 @@ def send_result(effect: Send | Heartbeat, reply: dict[str, Any] | CallError) -> 
         return Delivery(Delivered.CLOSED, error)
     if reply.code in REFUSED_CODES:
         return Delivery(Delivered.REFUSED, error)
-    return Delivery(Delivered.DEFERRED, error, unsure=reply.unsure)
+    return Delivery(Delivered.DEFERRED, error, unsure=reply.unsure, unusable=reply.unusable)
 
 
 def tidy_call(job_id: str, state: EndState, table: str) -> Call:

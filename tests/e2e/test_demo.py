@@ -9,21 +9,20 @@ from pathlib import Path
 from tests.e2e.cloud import COMMAND, PLAIN, until
 
 
-def emulators() -> set[int]:
-    """Find the processes of any embedded cloud."""
-    found = set()
+def processes_in(folder: Path) -> list[str]:
+    """Find the processes that were started with this folder for their temporary files."""
+    found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            words = (process / "cmdline").read_bytes()
+            environment = (process / "environ").read_bytes()
         except OSError:
             continue  # it ended meanwhile
-        if b"/emulator/bin/" in words:
-            found.add(int(process.name))
+        if bytes(folder) in environment:
+            found.append((process / "cmdline").read_text("utf-8"))
     return found
 
 
 def test_the_demo_ends_by_itself_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    before = emulators()
     started = time.monotonic()
     done = subprocess.run(
         [COMMAND, "demo"],
@@ -37,12 +36,11 @@ def test_the_demo_ends_by_itself_and_leaves_nothing_behind(tmp_path: Path) -> No
     assert time.monotonic() - started < 40
     assert done.stdout.count("SUCCESS") == 5
     assert done.stdout.count("FAILED") == 2
-    assert emulators() == before
+    assert processes_in(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_demo_that_is_kept_goes_on_until_it_is_interrupted(tmp_path: Path) -> None:
-    before = emulators()
     errors = tmp_path / "errors"
     work = tmp_path / "work"
     work.mkdir()
@@ -56,9 +54,10 @@ def test_a_demo_that_is_kept_goes_on_until_it_is_interrupted(tmp_path: Path) -> 
     try:
         until(lambda: "go on until Ctrl-C" in errors.read_text("utf-8"))
         assert demo.poll() is None
+        assert len(processes_in(work)) > 1
         os.kill(demo.pid, signal.SIGINT)
         assert demo.wait(20) == 0
     finally:
         demo.kill()
-    assert emulators() == before
+    assert processes_in(work) == []
     assert list(work.iterdir()) == []

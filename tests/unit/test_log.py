@@ -196,10 +196,6 @@ def test_people_get_lines_that_they_can_read() -> None:
     assert not text.startswith("{")
 
 
-# --- found in review: each of these fails
-
-
-# FAILS: the console's renderer writes a value without blanks as it is, control characters included.
 @pytest.mark.usefixtures("restored_logging")
 def test_a_value_moves_no_cursor_on_the_console_either() -> None:
     stream = lines("info", "console")

@@ -8,7 +8,7 @@ import pytest
 
 from scheduler.core.answers import MAX_CAUSE_LENGTH, Fail, Succeed
 from scheduler.core.instant import parse_iso
-from scheduler.core.policy import Policy, answer, give_up, lease_seconds
+from scheduler.core.policy import Policy, answer_for, give_up, lease_seconds
 from scheduler.core.reports import Completed, Failed, InProgress, Report, Unanswered
 from scheduler.core.states import EndState
 from tests.fakes import fixed_policy, token_row
@@ -31,15 +31,21 @@ def test_the_next_poll_comes_an_interval_after_the_tick_or_a_tenth_early(
     own: float | None, chance: float, seconds: float
 ) -> None:
     row = token_row(interval_seconds=own)
-    assert fixed_policy(chance=chance).next_poll(row, NOW) == NOW + round(seconds * 1_000)
+    assert fixed_policy(chance=chance).next_poll(row, NOW, NOW) == NOW + round(seconds * 1_000)
 
 
 def test_rows_of_one_tick_are_spread_out_but_never_late() -> None:
     policy = Policy(60, 31, 4, chance=random.Random(1).random)
-    polls = [policy.next_poll(token_row(), NOW) - NOW for _ in range(1_000)]
+    polls = [policy.next_poll(token_row(), NOW, NOW) - NOW for _ in range(1_000)]
     assert min(polls) >= 54_000
     assert max(polls) <= 60_000
     assert len(set(polls)) > 500
+
+
+@pytest.mark.parametrize(("late", "seconds"), [(0, 60), (29, 60), (30, 90), (600, 660)])
+def test_a_poll_late_in_its_tick_counts_the_next_interval_from_itself(late: int, seconds: int) -> None:
+    found = fixed_policy().next_poll(token_row(), NOW + late * 1_000, NOW)
+    assert found == NOW + seconds * 1_000
 
 
 @pytest.mark.parametrize(("tries", "seconds"), [(0, 1), (1, 2), (5, 32), (6, 60), (16, 60), (5_000, 60)])
@@ -91,7 +97,7 @@ def test_a_cause_tells_of_the_last_check_that_failed() -> None:
 
 
 def test_a_completed_job_is_answered_with_the_source_s_whole_reply() -> None:
-    found = answer(token_row(attempt_count=3), Completed({"status": "COMPLETED", "pages": 2}), NOW)
+    found = answer_for(token_row(attempt_count=3), Completed({"status": "COMPLETED", "pages": 2}), NOW)
     assert isinstance(found, Succeed)
     assert json.loads(found.output) == {
         "jobId": "job-1",
@@ -103,15 +109,15 @@ def test_a_completed_job_is_answered_with_the_source_s_whole_reply() -> None:
 
 
 def test_a_failed_job_is_answered_with_its_own_reason() -> None:
-    assert answer(token_row(), Failed("no paper"), NOW) == Fail("JobFailed", "no paper", EndState.FAILED)
+    assert answer_for(token_row(), Failed("no paper"), NOW) == Fail("JobFailed", "no paper", EndState.FAILED)
 
 
 def test_a_long_reason_is_cut_to_what_a_cause_may_hold() -> None:
-    found = answer(token_row(), Failed("x" * 40_000), NOW)
+    found = answer_for(token_row(), Failed("x" * 40_000), NOW)
     assert isinstance(found, Fail)
     assert len(found.cause) == MAX_CAUSE_LENGTH
 
 
-@pytest.mark.parametrize("report", [InProgress(), Unanswered("it sleeps"), Unanswered("gone", missing=True)], ids=str)
+@pytest.mark.parametrize("report", [InProgress(), Unanswered("it sleeps"), Unanswered("gone", unusable=True)], ids=str)
 def test_nothing_is_answered_unless_the_job_has_ended(report: Report) -> None:
-    assert answer(token_row(), report, NOW) is None
+    assert answer_for(token_row(), report, NOW) is None

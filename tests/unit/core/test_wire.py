@@ -161,6 +161,16 @@ def test_a_quarantine_requires_the_fault_as_read() -> None:
     )
 
 
+def test_a_quarantine_may_leave_out_the_count_and_the_reason() -> None:
+    update, _, _ = parts(Quarantine("job-1", FAULT, NOW, counted=False, with_reason=False))
+    assert update == f"SET {END} {REMOVE}"
+
+
+def test_a_quarantine_of_the_row_as_a_whole_requires_only_that_it_waits() -> None:
+    _, condition, _ = parts(Quarantine("job-1", MalformedRowError(None, None, "is too large"), NOW))
+    assert condition == "#status = :status_as_read"
+
+
 def test_a_quarantine_for_something_missing_requires_that_it_still_is() -> None:
     _, condition, values = parts(Quarantine("job-1", MalformedRowError("taskToken", None, "is missing"), NOW))
     assert condition == "#status = :status_as_read AND attribute_not_exists(#taskToken)"
@@ -242,10 +252,9 @@ def test_the_other_writes_give_nothing_and_are_lost_with_their_condition(effect:
 
 
 @pytest.mark.parametrize("effect", [claim(token_row()), *OTHER_WRITES], ids=lambda effect: type(effect).__name__)
-@pytest.mark.parametrize(("status", "unsure"), [(0, True), (400, False), (499, False), (500, True), (503, True)])
-def test_any_other_error_of_a_write_is_a_failure(effect: Write, status: int, *, unsure: bool) -> None:
-    failure = Failure("ThrottlingException: slow down", unsure=unsure)
-    assert write_result(effect, CallError("ThrottlingException", "slow down", status)) == failure
+@pytest.mark.parametrize(("code", "refused"), [("ThrottlingException", False), ("ValidationException", True)])
+def test_any_other_error_of_a_write_is_a_failure(effect: Write, code: str, *, refused: bool) -> None:
+    assert write_result(effect, CallError(code, "no", 400)) == Failure(f"{code}: no", refused=refused)
 
 
 # --- answers
@@ -295,7 +304,9 @@ def test_a_reply_without_an_error_is_a_delivery(effect: Send | Heartbeat) -> Non
 def test_each_error_of_an_answer_has_its_meaning(
     effect: Send, code: str, status: int, kind: Delivered, *, unsure: bool
 ) -> None:
-    assert send_result(effect, CallError(code, "so", status)) == Delivery(kind, f"{code}: so", unsure=unsure)
+    unusable = code == "AccessDeniedException"
+    expected = Delivery(kind, f"{code}: so", unsure=unsure, unusable=unusable)
+    assert send_result(effect, CallError(code, "so", status)) == expected
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_a_job_id_that_cannot_exist_is_an_error(world: World, job_id: Any) -> No
         (Raised("KeyError", "oops"), "KeyError: oops"),
         (b"not JSON", "not JSON"),
         (ReadTimeoutError(endpoint_url="http://source"), "ReadTimeoutError"),
-        (client_error("ResourceNotFoundException"), "ResourceNotFoundException"),
+        (client_error("ResourceNotFoundException"), "does not exist; `callback-scheduler deploy` makes it"),
         (ConnectionResetError("reset"), "ConnectionResetError: reset"),
     ],
 )
