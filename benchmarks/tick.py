@@ -20,8 +20,10 @@ from scheduler.assembly import assembled
 from scheduler.aws.clients import AdminClients, admin_clients, polling_clients
 from scheduler.aws.deploy import deploy
 from scheduler.core.attributes import to_attribute
+from scheduler.core.effects import Claim
 from scheduler.core.instant import format_iso
-from scheduler.core.model import due_shard
+from scheduler.core.model import due_shard, read_row
+from scheduler.core.wire import write_call
 from scheduler.emulator import emulator
 from scheduler.settings import Settings
 
@@ -73,7 +75,7 @@ async def time_tick(settings: Settings, jobs: int) -> float:
     return 2 * jobs / seconds
 
 
-async def time_bare_loop(settings: Settings, job_ids: list[str]) -> float:
+async def time_bare_loop(settings: Settings, job_ids: list[str], claims: dict[str, Any]) -> float:
     """Time the same two calls for each job with nothing around them; gives calls per second."""
     slots = asyncio.Semaphore(settings.concurrency)
     async with polling_clients(settings.concurrency, 30, retry_invoke=True) as clients:
@@ -82,19 +84,7 @@ async def time_bare_loop(settings: Settings, job_ids: list[str]) -> float:
 
         async def ask(job_id: str) -> None:
             async with slots:
-                await clients.dynamodb.update_item(
-                    TableName=settings.token_table,
-                    Key={"jobId": {"S": job_id}},
-                    UpdateExpression="SET nextPollAt = :next, attemptCount = attemptCount + :one",
-                    ConditionExpression="#status = :polling",
-                    ExpressionAttributeNames={"#status": "status"},
-                    ExpressionAttributeValues={
-                        ":next": {"N": "99999999999999"},
-                        ":one": {"N": "1"},
-                        ":polling": {"S": "POLLING"},
-                    },
-                    ReturnValues="ALL_NEW",
-                )
+                await clients.dynamodb.update_item(**claims[job_id])
                 payload = json.dumps({"action": "CHECK_STATUS", "jobId": job_id})
                 reply = await clients.functions.invoke(FunctionName=settings.source_function, Payload=payload)
                 async with reply["Payload"] as body:
@@ -103,6 +93,17 @@ async def time_bare_loop(settings: Settings, job_ids: list[str]) -> float:
         started = time.perf_counter()
         await asyncio.gather(*map(ask, job_ids))
         return 2 * len(job_ids) / (time.perf_counter() - started)
+
+
+async def claims_of(clients: AdminClients, settings: Settings, job_ids: list[str]) -> dict[str, Any]:
+    """Give the claim of each row as the tick would make it, ready to be sent."""
+    claims = {}
+    for job_id in job_ids:
+        item = (await clients.dynamodb.get_item(TableName=settings.token_table, Key={"jobId": {"S": job_id}}))["Item"]
+        shard = due_shard(job_id, settings.shards)
+        claim = Claim(read_row(item), "bench", clock.now(), clock.now() + 600_000, shard)
+        claims[job_id] = write_call(claim, settings.token_table).parameters
+    return claims
 
 
 async def compare(jobs: int, concurrency: int, rounds: int) -> dict[str, Any]:
@@ -118,7 +119,8 @@ async def compare(jobs: int, concurrency: int, rounds: int) -> dict[str, Any]:
             for _ in range(rounds + 1):
                 await make_due(clients, settings, job_ids)
                 tick = await time_tick(settings, jobs)
-                pairs.append((tick, await time_bare_loop(settings, job_ids)))
+                claims = await claims_of(clients, settings, job_ids)
+                pairs.append((tick, await time_bare_loop(settings, job_ids, claims)))
     pairs = pairs[1:]
     return {
         "jobs": jobs,

@@ -114,6 +114,7 @@ class Daemon:
             self._health.ticked((following - now).total_seconds() + _GRACE_SECONDS)
             return
         # No use in ticking against a cloud that cannot be used; the schedule catches up once it can.
+        self._health.troubled(report.trouble)
         schedule.pause()
         await self._reach_cloud(parts)
         if not self._stopping.is_set():

@@ -102,7 +102,7 @@ class Ticker:
             if self._polls:
                 await asyncio.wait(self._polls)
         report.duration_ms = _elapsed_ms(started)
-        log.info("tick.finished", **report.shown())
+        (log.warning if report.trouble else log.info)("tick.finished", **report.shown())
         return report
 
     async def _take(self, batch: list[Found], tick: Instant, report: TickReport, log: Any) -> None:

@@ -45,7 +45,7 @@ REAL_TOKEN_PREFIX = "AQ"  # what Step Functions' own tokens begin with; anything
 class _Refused(Exception):  # noqa: N818  it is raised and caught in this file, as DynamoDB's refusal of an update
     def __init__(self, code: str, message: str, item: Item | None = None) -> None:
         super().__init__(message)
-        self.error = CallError(code, message, 400, item)
+        self.error = CallError(code, message, item)
 
 
 def row_item(job_id: str = "job-1", /, **changes: Attribute | None) -> dict[str, Attribute]:
@@ -126,7 +126,7 @@ class FakeTokenTable:
         """Perform one write of the protocol."""
         self.writes.append(effect)
         code, applied = self._faults.popleft() if self._faults else ("", True)
-        reply: dict[str, Any] | CallError = CallError(code, "as the test asked for", 400)
+        reply: dict[str, Any] | CallError = CallError(code, "as the test asked for")
         if applied:
             try:
                 reply = {"Attributes": self._apply(effect)}
@@ -274,9 +274,9 @@ class FakeStepFunctions:
         self._waiting.discard(token)
         self._over.add(token)
 
-    def fail_next(self, count: int = 1, code: str = THROTTLED, status: int = 400) -> None:
+    def fail_next(self, count: int = 1, code: str = THROTTLED) -> None:
         """Refuse the next calls with this code, without applying them."""
-        self._faults += [CallError(code, "as the test asked for", status)] * count
+        self._faults += [CallError(code, "as the test asked for")] * count
 
     def lose_next_reply(self) -> None:
         """Apply the next call and lose its reply."""
@@ -297,11 +297,11 @@ class FakeStepFunctions:
     def _apply(self, effect: Send | Heartbeat) -> dict[str, Any] | CallError:
         token = effect.token.reveal()
         if not token.startswith(REAL_TOKEN_PREFIX):
-            return CallError("InvalidToken", f"Invalid Token: '{token}'", 400)
+            return CallError("InvalidToken", f"Invalid Token: '{token}'")
         if token in self._over:
-            return CallError("TaskTimedOut", f"Task Timed Out: '{token}'", 400)
+            return CallError("TaskTimedOut", f"Task Timed Out: '{token}'")
         if token not in self._waiting:
-            return CallError("TaskDoesNotExist", f"Task does not exist: '{token}'", 400)
+            return CallError("TaskDoesNotExist", f"Task does not exist: '{token}'")
         if isinstance(effect, Heartbeat):
             self.heartbeats[token] += 1
             return {}
@@ -316,11 +316,11 @@ def _output_error(answer: Answer) -> CallError | None:
     if not isinstance(answer, Succeed):
         return None
     if len(answer.output.encode()) > MAX_OUTPUT_BYTES:
-        return CallError("ValidationException", "output is too long", 400)
+        return CallError("ValidationException", "output is too long")
     try:
         json.loads(answer.output)
     except ValueError:
-        return CallError("InvalidOutput", "Invalid Output: it is not JSON", 400)
+        return CallError("InvalidOutput", "Invalid Output: it is not JSON")
     return None
 
 

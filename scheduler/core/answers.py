@@ -35,15 +35,10 @@ Answer = Succeed | Fail
 
 @dataclass(frozen=True, slots=True)
 class PendingAnswer:
-    """An answer that was decided but could not be delivered yet.
-
-    `tries` counts the polls that failed to deliver it. `unsure` says that one of them may have arrived all the same:
-    its reply was lost, so a token found closed later was most likely closed by it.
-    """
+    """An answer that was decided but could not be delivered yet; `tries` counts the polls that failed to."""
 
     answer: Answer
     tries: int = 0
-    unsure: bool = False
 
 
 def succeed(output: Mapping[str, Any]) -> Answer:
@@ -74,7 +69,7 @@ def _cut(text: str, length: int) -> str:
 
 def write_pending(pending: PendingAnswer) -> dict[str, Any]:
     """Give a pending answer the form of the attribute `pendingAnswer`."""
-    kept: dict[str, Any] = {"tries": pending.tries, "unsure": pending.unsure}
+    kept: dict[str, Any] = {"tries": pending.tries}
     match pending.answer:
         case Succeed(output):
             return kept | {"output": output}
@@ -90,4 +85,4 @@ def read_pending(kept: Mapping[str, Any]) -> PendingAnswer:
         answer = Succeed(kept["output"])
     else:
         answer = fail(kept["error"], kept["cause"], EndState(kept["endState"]))
-    return PendingAnswer(answer, int(kept["tries"]), bool(kept["unsure"]))
+    return PendingAnswer(answer, int(kept["tries"]))

@@ -121,13 +121,8 @@ class Delivered(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What became of an answer.
-
-    Of a deferred one, `unsure` says that it may have arrived all the same, and `unusable` that any other would fare
-    alike.
-    """
+    """What became of an answer; `unusable` says of a deferred one that any other would fare alike."""
 
     kind: Delivered
     error: str = ""
-    unsure: bool = False
     unusable: bool = False

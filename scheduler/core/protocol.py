@@ -107,7 +107,7 @@ def _wait(row: TokenRow, report: Report, turn: _Turn) -> Poll:
 
 def _deliver(row: TokenRow, pending: PendingAnswer, turn: _Turn) -> Poll:
     """Answer, then mark; keep what cannot be delivered now."""
-    decided, unsure = pending.answer, pending.unsure
+    decided = pending.answer
     pauses = turn.policy.pauses()
     while True:
         delivery: Delivery = yield Send(row.token, decided)
@@ -115,20 +115,19 @@ def _deliver(row: TokenRow, pending: PendingAnswer, turn: _Turn) -> Poll:
             case Delivered.DELIVERED:
                 return (yield from _mark(row, decided.end_state, turn, answer=decided))
             case Delivered.CLOSED:
-                # Closed by an earlier try of this very answer, or by somebody else: only then nothing is known.
-                end_state = decided.end_state if unsure else EndState.CLOSED
-                return (yield from _mark(row, end_state, turn, error=delivery.error))
+                # By an earlier try of this very answer whose reply was lost, or by the task's own time-out: nobody can
+                # tell, and the row must not say that Step Functions was told what it may never have heard.
+                return (yield from _mark(row, EndState.CLOSED, turn, error=delivery.error))
             case Delivered.REFUSED if isinstance(decided, Succeed):
                 decided = fail("InvalidOutput", f"the job completed, but its output was refused: {delivery.error}")
                 continue
             case Delivered.REFUSED:
                 return (yield from _mark(row, EndState.QUARANTINED, turn, error=delivery.error))
-        unsure = unsure or delivery.unsure
         pause = next(pauses, None)
         if pause is None:
             break
         yield Pause(pause)
-    kept = PendingAnswer(decided, pending.tries + 1, unsure)
+    kept = PendingAnswer(decided, pending.tries + 1)
     done = yield Keep(row, kept, turn.policy.retry_deferred(pending.tries, turn.now), delivery.error)
     return _outcome(
         Kind.DEFERRED,

@@ -47,9 +47,6 @@ DENIED_CODES = frozenset(
 )
 NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"})
 _UNREACHABLE = frozenset({"EndpointConnectionError", "ConnectTimeoutError"})
-_NEVER_SENT = NO_CREDENTIALS | _UNREACHABLE | {"ParamValidationError"}
-_BAD_REQUEST = 400
-_SERVER_ERROR = 500
 _LAST_ERROR_LENGTH = 1_000  # of the attribute lastError, for people; a cause may have 32,768 characters
 
 
@@ -64,17 +61,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class CallError:
-    """How a request failed. `status` is HTTP's, 0 where no reply came; `item` is that of a condition that failed."""
+    """How a request failed; `item` is the one that a condition did not hold for."""
 
     code: str
     message: str
-    status: int = 0
     item: Item | None = None
-
-    @property
-    def unsure(self) -> bool:
-        """Whether the request may have been applied all the same."""
-        return self.status == 0 or self.status >= _SERVER_ERROR
 
     @property
     def unusable(self) -> bool:
@@ -91,13 +82,9 @@ def call_error(error: BaseException) -> CallError:
     response: Any = getattr(error, "response", None)
     if isinstance(response, dict) and "Error" in response:
         detail = response["Error"]
-        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         message = detail.get("Message") or detail.get("message") or str(error)
-        return CallError(
-            str(detail.get("Code", "Unknown")), message, status, response.get("Item") or detail.get("Item")
-        )
-    code = type(error).__name__
-    return CallError(code, str(error) or "no reply in time", _BAD_REQUEST if code in _NEVER_SENT else 0)
+        return CallError(str(detail.get("Code", "Unknown")), message, response.get("Item") or detail.get("Item"))
+    return CallError(type(error).__name__, str(error) or "no reply in time")
 
 
 @dataclass(slots=True)
@@ -253,7 +240,7 @@ def send_result(effect: Send | Heartbeat, reply: dict[str, Any] | CallError) -> 
         return Delivery(Delivered.CLOSED, error)
     if reply.code in REFUSED_CODES:
         return Delivery(Delivered.REFUSED, error)
-    return Delivery(Delivered.DEFERRED, error, unsure=reply.unsure, unusable=reply.unusable)
+    return Delivery(Delivered.DEFERRED, error, unusable=reply.unusable)
 
 
 def tidy_call(job_id: str, state: EndState, table: str) -> Call:

@@ -151,10 +151,10 @@ async def test_a_heartbeat_is_taken_while_the_task_waits_and_leaves_it_waiting(
     assert await functions.send(Send(token, Succeed("{}"))) == Delivery(Delivered.DELIVERED)
 
 
-async def test_an_endpoint_that_is_down_defers_the_answer_and_is_sure_that_nothing_arrived(
+async def test_an_endpoint_that_is_down_defers_the_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     use_endpoint(monkeypatch, "http://127.0.0.1:1")
     async with admin_clients() as clients:
         delivery = await Answers(clients.stepfunctions).send(Send(UNKNOWN, Succeed("{}")))
-    assert (delivery.kind, delivery.unsure) == (Delivered.DEFERRED, False)
+    assert (delivery.kind, delivery.unusable) == (Delivered.DEFERRED, True)

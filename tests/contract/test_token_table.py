@@ -103,7 +103,7 @@ async def test_a_claim_of_a_row_that_ended_meanwhile_is_lost(table: TableUnderTe
 
 async def test_an_answer_that_was_kept_comes_back_and_costs_no_attempt(table: TableUnderTest) -> None:
     row = await claimed(table, indexed_item())
-    pending = PendingAnswer(Fail("JobFailed", "the disk is full"), tries=1, unsure=True)
+    pending = PendingAnswer(Fail("JobFailed", "the disk is full"), tries=1)
     assert await table.write(Keep(row, pending, NOW + 5, "Throttled: slow down")) is None
     (kept,) = await found(table, NOW + 5)
     assert (kept.pending, kept.last_error) == (pending, "Throttled: slow down")

@@ -1,5 +1,6 @@
 """Workflows are polled to their end with nobody at the keyboard, in both modes."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +124,8 @@ async def test_a_token_that_nobody_waits_for_closes_its_row(cloud: Cloud, tmp_pa
 
 
 async def test_two_hundred_jobs_due_at_once_are_polled_in_one_tick(cloud: Cloud, tmp_path: Path) -> None:
-    for _ in range(200):
-        cloud.put_row(cloud.make_job(completionPolls=1_000))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: cloud.put_row(cloud.make_job(completionPolls=1_000)), range(200)))
     settings = {
         "SCHEDULER_INTERVAL_SECONDS": "60",
         "SCHEDULER_CHECK_TIMEOUT_SECONDS": "30",

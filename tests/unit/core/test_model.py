@@ -12,7 +12,7 @@ from scheduler.core.model import Malformed, MalformedRowError, TokenRow, due_sha
 from scheduler.core.token import TaskToken
 from tests.fakes import row_item, token_row
 
-PENDING = PendingAnswer(Succeed("{}"), 2, unsure=True)
+PENDING = PendingAnswer(Succeed("{}"), 2)
 
 
 def test_a_foreign_row_needs_none_of_our_attributes() -> None:

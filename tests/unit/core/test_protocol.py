@@ -39,7 +39,7 @@ DELIVERED = Delivery(Delivered.DELIVERED)
 CLOSED = Delivery(Delivered.CLOSED, "TaskTimedOut: it is over")
 REFUSED = Delivery(Delivered.REFUSED, "InvalidOutput: it is not JSON")
 THROTTLED = Delivery(Delivered.DEFERRED, "ThrottlingException: slow down")
-NO_REPLY = Delivery(Delivered.DEFERRED, "ReadTimeoutError: no reply", unsure=True)
+NO_REPLY = Delivery(Delivered.DEFERRED, "ReadTimeoutError: no reply")
 DONE = Completed({"status": "COMPLETED"})
 FAULT = MalformedRowError("expiresAt", None, "is missing")
 KEPT = Succeed('{"kept":1}')
@@ -343,22 +343,15 @@ def test_a_failure_that_is_refused_quarantines_the_row(report: Report, told: lis
 # --- an answer that does not get through
 
 
-@pytest.mark.parametrize(("last", "unsure"), [(THROTTLED, False), (NO_REPLY, True)])
-def test_an_answer_is_tried_three_times_and_then_kept(last: Delivery, *, unsure: bool) -> None:
+@pytest.mark.parametrize("last", [THROTTLED, NO_REPLY], ids=["throttled", "no reply"])
+def test_an_answer_is_tried_three_times_and_then_kept(last: Delivery) -> None:
     row, won = claimed()
     effects, outcome = play(begin(row, fixed_policy(chance=1)), won, DONE, THROTTLED, None, THROTTLED, None, last, None)
     sent = decided(won, DONE)
     assert effects[2:7] == [Send(row.token, sent), Pause(0.2), Send(row.token, sent), Pause(0.8), Send(row.token, sent)]
-    assert effects[7:] == [Keep(won, PendingAnswer(sent, 1, unsure), NOW + 1_000, last.error)]
+    assert effects[7:] == [Keep(won, PendingAnswer(sent, 1), NOW + 1_000, last.error)]
     assert (outcome.kind, outcome.claimed, outcome.error) == (Kind.DEFERRED, True, last.error)
     assert outcome.end_state is None
-
-
-def test_one_unsure_try_is_remembered_whatever_the_later_ones_say() -> None:
-    row, won = claimed()
-    effects, _ = play(begin(row), won, DONE, NO_REPLY, None, THROTTLED, None, THROTTLED, None)
-    assert isinstance(effects[-1], Keep)
-    assert effects[-1].pending.unsure
 
 
 def test_a_kept_answer_is_delivered_without_a_check() -> None:
@@ -375,22 +368,19 @@ def test_a_kept_answer_outlives_time_and_attempts() -> None:
 
 
 def test_a_kept_answer_is_kept_again_with_a_longer_pause() -> None:
-    row, won = claimed(pending=PendingAnswer(KEPT, 2, unsure=True))
+    row, won = claimed(pending=PendingAnswer(KEPT, 2))
     policy = fixed_policy(chance=1)
     effects, outcome = play(begin(row, policy), won, THROTTLED, None, THROTTLED, None, THROTTLED, None)
-    assert effects[-1] == Keep(won, PendingAnswer(KEPT, 3, unsure=True), NOW + 4_000, THROTTLED.error)
+    assert effects[-1] == Keep(won, PendingAnswer(KEPT, 3), NOW + 4_000, THROTTLED.error)
     assert outcome.kind is Kind.DEFERRED
 
 
-@pytest.mark.parametrize(("unsure", "end_state"), [(False, EndState.CLOSED), (True, EndState.EXPIRED)])
-def test_a_kept_answer_that_finds_its_token_closed_has_its_own_state_only_where_it_may_have_arrived(
-    end_state: EndState, *, unsure: bool
-) -> None:
+def test_a_kept_answer_that_finds_its_token_closed_claims_nothing_that_it_cannot_know() -> None:
     expired = Fail("PollingExpired", "too late", EndState.EXPIRED)
-    row, won = claimed(pending=PendingAnswer(expired, 1, unsure=unsure))
+    row, won = claimed(pending=PendingAnswer(expired, 1))
     effects, outcome = play(begin(row), won, CLOSED, None)
-    assert effects[-1] == Mark(won, end_state, NOW, CLOSED.error)
-    assert outcome.end_state is end_state
+    assert effects[-1] == Mark(won, EndState.CLOSED, NOW, CLOSED.error)
+    assert outcome.end_state is EndState.CLOSED
 
 
 def test_what_is_kept_after_a_refused_success_is_the_failure() -> None:

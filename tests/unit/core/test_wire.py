@@ -104,7 +104,7 @@ def test_a_claim_asks_for_the_row_whether_it_wins_or_not() -> None:
 
 
 def test_an_answer_is_kept_by_the_holder_of_the_claim_alone() -> None:
-    kept = PendingAnswer(Succeed("{}"), 1, unsure=True)
+    kept = PendingAnswer(Succeed("{}"), 1)
     assert parts(Keep(CLAIMED, kept, UNTIL, "throttled")) == (
         f"SET {COUNT}, #pendingAnswer = :pendingAnswer, #nextPollAt = :nextPollAt, #lastError = :lastError",
         "#status = :status_as_read AND #claimId = :claimId_as_read",
@@ -112,7 +112,7 @@ def test_an_answer_is_kept_by_the_holder_of_the_claim_alone() -> None:
         | ZERO_ONE
         | {
             ":claimId_as_read": {"S": "claim-1"},
-            ":pendingAnswer": {"M": {"tries": {"N": "1"}, "unsure": {"BOOL": True}, "output": {"S": "{}"}}},
+            ":pendingAnswer": {"M": {"tries": {"N": "1"}, "output": {"S": "{}"}}},
             ":nextPollAt": {"N": str(UNTIL)},
             ":lastError": {"S": "throttled"},
         },
@@ -213,7 +213,7 @@ ITEM = row_item(claimId={"S": "claim-1"}, version={"N": "5"})
 
 
 def refused(item: Item | None = None) -> CallError:
-    return CallError("ConditionalCheckFailedException", "The conditional request failed", 400, item)
+    return CallError("ConditionalCheckFailedException", "The conditional request failed", item)
 
 
 def test_a_claim_that_won_gives_the_row_as_it_is_now() -> None:
@@ -254,7 +254,7 @@ def test_the_other_writes_give_nothing_and_are_lost_with_their_condition(effect:
 @pytest.mark.parametrize("effect", [claim(token_row()), *OTHER_WRITES], ids=lambda effect: type(effect).__name__)
 @pytest.mark.parametrize(("code", "refused"), [("ThrottlingException", False), ("ValidationException", True)])
 def test_any_other_error_of_a_write_is_a_failure(effect: Write, code: str, *, refused: bool) -> None:
-    assert write_result(effect, CallError(code, "no", 400)) == Failure(f"{code}: no", refused=refused)
+    assert write_result(effect, CallError(code, "no")) == Failure(f"{code}: no", refused=refused)
 
 
 # --- answers
@@ -280,17 +280,17 @@ def test_an_answer_is_one_request(effect: Send | Heartbeat, call: Call) -> None:
 
 
 CODES = [
-    ("TaskTimedOut", 400, Delivered.CLOSED, False),
-    ("TaskDoesNotExist", 400, Delivered.CLOSED, False),
-    ("InvalidToken", 400, Delivered.CLOSED, False),
-    ("InvalidOutput", 400, Delivered.REFUSED, False),
-    ("ValidationException", 400, Delivered.REFUSED, False),
-    ("ParamValidationError", 400, Delivered.REFUSED, False),
-    ("ThrottlingException", 400, Delivered.DEFERRED, False),
-    ("AccessDeniedException", 400, Delivered.DEFERRED, False),
-    ("InternalError", 500, Delivered.DEFERRED, True),
-    ("ServiceUnavailable", 503, Delivered.DEFERRED, True),
-    ("ReadTimeoutError", 0, Delivered.DEFERRED, True),
+    ("TaskTimedOut", Delivered.CLOSED),
+    ("TaskDoesNotExist", Delivered.CLOSED),
+    ("InvalidToken", Delivered.CLOSED),
+    ("InvalidOutput", Delivered.REFUSED),
+    ("ValidationException", Delivered.REFUSED),
+    ("ParamValidationError", Delivered.REFUSED),
+    ("ThrottlingException", Delivered.DEFERRED),
+    ("AccessDeniedException", Delivered.DEFERRED),
+    ("InternalError", Delivered.DEFERRED),
+    ("ServiceUnavailable", Delivered.DEFERRED),
+    ("ReadTimeoutError", Delivered.DEFERRED),
 ]
 
 
@@ -300,13 +300,11 @@ def test_a_reply_without_an_error_is_a_delivery(effect: Send | Heartbeat) -> Non
 
 
 @pytest.mark.parametrize("effect", [SUCCESS, FAILURE], ids=["success", "failure"])
-@pytest.mark.parametrize(("code", "status", "kind", "unsure"), CODES)
-def test_each_error_of_an_answer_has_its_meaning(
-    effect: Send, code: str, status: int, kind: Delivered, *, unsure: bool
-) -> None:
+@pytest.mark.parametrize(("code", "kind"), CODES)
+def test_each_error_of_an_answer_has_its_meaning(effect: Send, code: str, kind: Delivered) -> None:
     unusable = code == "AccessDeniedException"
-    expected = Delivery(kind, f"{code}: so", unsure=unsure, unusable=unusable)
-    assert send_result(effect, CallError(code, "so", status)) == expected
+    expected = Delivery(kind, f"{code}: so", unusable=unusable)
+    assert send_result(effect, CallError(code, "so")) == expected
 
 
 @pytest.mark.parametrize(
@@ -319,12 +317,12 @@ def test_each_error_of_an_answer_has_its_meaning(
     ],
 )
 def test_an_invalid_token_says_nothing_where_it_is_a_heartbeat_s(code: str, kind: Delivered) -> None:
-    assert send_result(Heartbeat(TOKEN), CallError(code, "so", 400)).kind is kind
+    assert send_result(Heartbeat(TOKEN), CallError(code, "so")).kind is kind
 
 
 @pytest.mark.parametrize("code", ["InvalidToken", "ThrottlingException", "ValidationException"])
 def test_the_token_is_masked_wherever_a_service_repeats_it(code: str) -> None:
-    delivery = send_result(SUCCESS, CallError(code, "'AQ-secret' and AQ-secret", 400))
+    delivery = send_result(SUCCESS, CallError(code, "'AQ-secret' and AQ-secret"))
     assert delivery.error == f"{code}: '{TOKEN}' and {TOKEN}"
 
 
