@@ -310,12 +310,12 @@ def test_a_token_that_somebody_else_closed_ends_the_row_as_closed() -> None:
     assert (outcome.end_state, outcome.answer, outcome.error) == (EndState.CLOSED, None, CLOSED.error)
 
 
-def test_a_token_that_an_earlier_try_may_have_closed_has_the_state_of_that_answer() -> None:
+def test_a_token_that_an_earlier_try_may_have_closed_says_no_more_than_that_it_is_closed() -> None:
     row, won = claimed()
     effects, outcome = play(begin(row), won, DONE, NO_REPLY, None, CLOSED, None)
     assert kinds(effects) == [Claim, Check, Send, Pause, Send, Mark]
-    assert effects[-1] == Mark(won, EndState.COMPLETED, NOW, CLOSED.error)
-    assert outcome.end_state is EndState.COMPLETED
+    assert effects[-1] == Mark(won, EndState.CLOSED, NOW, CLOSED.error)
+    assert outcome.end_state is EndState.CLOSED
 
 
 def test_a_try_that_was_surely_refused_closed_nothing() -> None:

@@ -231,7 +231,7 @@ def test_an_answer_without_a_reply_may_have_arrived(world: World) -> None:
         [ReadTimeoutError(endpoint_url="http://states"), client_error("TaskTimedOut", "closed")]
     )
 
-    assert world.poll({"jobId": world.add("job-1")})["status"] == "COMPLETED"
+    assert world.poll({"jobId": world.add("job-1")})["status"] == "CLOSED"
 
 
 def test_a_closed_token_ends_the_row_as_closed(world: World) -> None:
