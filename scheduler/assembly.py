@@ -48,7 +48,12 @@ async def assembled(settings: Settings) -> AsyncIterator[Parts]:
                 rows=table,
                 sender=Answers(clients.answers),
                 source=LambdaSource(functions, settings.source_function),
-                policy=Policy(settings.interval_seconds, settings.lease_seconds, settings.shards),
+                policy=Policy(
+                    settings.poll_seconds,
+                    settings.lease_seconds,
+                    settings.shards,
+                    settings.retention_days * 86_400,
+                ),
                 check_timeout=settings.check_timeout_seconds,
                 clock=clock.now,
             )

@@ -23,7 +23,7 @@ class Checked:
 
 async def checks(clients: AdminClients, settings: Settings) -> AsyncIterator[Checked]:
     """Check what the daemon needs in its mode, then the workflow."""
-    yield Checked("settings", ok=True, detail=f"{settings.mode} mode, {settings.cron or settings.interval_seconds}")
+    yield Checked("settings", ok=True, detail=f"{settings.mode} mode, {settings.schedule}")
     table = TokenTable(clients.dynamodb, settings.token_table, settings.shards, settings.due, time.monotonic)
     try:
         await table.probe()

@@ -56,7 +56,7 @@ class Daemon:
                 "scheduler.started",
                 version=__version__,
                 mode=settings.mode,
-                schedule=settings.cron or f"every {settings.interval_seconds:g} s",
+                schedule=settings.schedule,
                 token_table=settings.token_table,
                 endpoint=os.environ.get("AWS_ENDPOINT_URL") or "AWS",
                 http_port=port,
@@ -107,12 +107,12 @@ class Daemon:
     async def _fire(self, parts: Parts, trigger: BaseTrigger, schedule: AsyncIOScheduler) -> None:
         if self._stopping.is_set():
             return
-        report = await parts.ticker.run(os.urandom(4).hex())
-        if report.trouble is None:
+        while (report := await parts.ticker.run(os.urandom(4).hex())).trouble is None:
             now = datetime.now(UTC)
             following = next_fire(trigger, now) or now
             self._health.ticked((following - now).total_seconds() + _GRACE_SECONDS)
-            return
+            if self._stopping.is_set() or not report.cut_short:
+                return
         # No use in ticking against a cloud that cannot be used; the schedule catches up once it can.
         self._health.troubled(report.trouble)
         schedule.pause()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from scheduler.core.effects import Check, Delivery, Effect, Failure, Heartbeat, Lost, Pause, Send, Write
+from scheduler.core.failpoints import with_failpoint
 from scheduler.core.instant import Instant
 from scheduler.core.invocation import Invocation, NoInvocation
 from scheduler.core.model import Found, Malformed, MalformedRowError, TokenRow
@@ -80,7 +81,7 @@ class DirectPoller:
         now = self.clock()
         if isinstance(row, Malformed):
             return quarantine(row.job_id, row.fault, now)
-        return poll(row, self.policy, now, tick)
+        return with_failpoint(poll(row, self.policy, now, tick))
 
     async def _drive(self, polling: Poll) -> Outcome:
         result: Any = None

@@ -1,6 +1,8 @@
 """The schedule of ticks: a cron as cron reads it, or an interval, as an APScheduler trigger."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import pairwise
 from typing import Any
 
 from apscheduler.triggers.base import BaseTrigger
@@ -10,6 +12,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _FIVE, _SIX = 5, 6
+_GAPS = 10
 
 
 def interval_trigger(seconds: float) -> BaseTrigger:
@@ -48,6 +51,19 @@ def next_fire(trigger: BaseTrigger, after: datetime) -> datetime | None:
     after = after.astimezone(UTC)  # local time of an hour that comes twice cannot be added to
     fire: datetime | None = trigger.get_next_fire_time(after, after + timedelta(microseconds=1))
     return fire
+
+
+def shortest_gap(trigger: BaseTrigger, after: datetime) -> float:
+    """Give the shortest time between two of the next fires, in seconds; a day where there is but one."""
+    fires = list(_next_fires(trigger, after, _GAPS + 1))
+    return min((late - early).total_seconds() for early, late in pairwise(fires)) if len(fires) > 1 else 86_400.0
+
+
+def _next_fires(trigger: BaseTrigger, after: datetime, count: int) -> Iterator[datetime]:
+    fire = next_fire(trigger, after)
+    while fire is not None and count:
+        yield fire
+        fire, count = next_fire(trigger, fire), count - 1
 
 
 class _OnceADay(CronTrigger):  # type: ignore[misc]  # APScheduler has no types

@@ -3,6 +3,7 @@
 import difflib
 import math
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -12,7 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from scheduler.core.policy import lease_seconds
 from scheduler.errors import SettingsError
-from scheduler.schedule import cron_trigger, interval_trigger
+from scheduler.schedule import cron_trigger, interval_trigger, shortest_gap
 
 PREFIX = "SCHEDULER_"
 POLLER_THREADS = 8
@@ -51,6 +52,7 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(20, ge=0, le=900, description="a number of seconds from 0 to 900")
     due: Annotated[Literal["auto", "scan", "index"], Lowered] = Field("auto", description="auto, scan or index")
     shards: int = Field(4, ge=1, le=256, description="a whole number from 1 to 256")
+    retention_days: float = Field(7, ge=0, le=3_650, description="a number of days from 0 to 3650")
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Lowered] = Field(
         "info", description="debug, info, warning or error"
     )
@@ -103,6 +105,16 @@ class Settings(BaseSettings):
             )
             raise SettingsError(message)
         return settings
+
+    @property
+    def schedule(self) -> str:
+        """Give the schedule of ticks in words."""
+        return f"cron {self.cron} {self.timezone}" if self.cron else f"every {self.interval_seconds:g} s"
+
+    @property
+    def poll_seconds(self) -> float:
+        """Give the interval of a row that has none of its own: that of the ticks, or a cron's shortest one."""
+        return shortest_gap(self.trigger(), datetime.now(UTC)) if self.cron else self.interval_seconds
 
     @property
     def lease_seconds(self) -> float:

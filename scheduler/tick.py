@@ -7,12 +7,15 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from scheduler.core.instant import Instant
-from scheduler.core.model import Found
+from scheduler.core.model import Found, TokenRow
 from scheduler.core.outcome import Kind, Outcome
 from scheduler.core.states import EndState
 from scheduler.errors import CloudError
 from scheduler.log import logger
 from scheduler.polling import Poller
+
+LONGEST_SECONDS = 30.0
+"""A tick takes no more rows after this: the next one reads the clock anew, and so finds what has become due since."""
 
 
 class Finder(Protocol):
@@ -25,7 +28,10 @@ class Finder(Protocol):
 
 @dataclass(slots=True)
 class TickReport:
-    """What a tick did, as `tick.finished` shows it; `trouble` says why it took no more rows, where it was cut short."""
+    """What a tick did, as `tick.finished` shows it.
+
+    `cut_short` says that it ended for its length, with more rows due; `trouble` why it took no more rows before that.
+    """
 
     due: int = 0
     polled: int = 0
@@ -35,8 +41,16 @@ class TickReport:
     failed: int = 0
     closed: int = 0
     errors: int = 0
+    oldest_due_seconds: float = 0.0
     duration_ms: int = 0
+    cut_short: bool = False
     trouble: str | None = None
+
+    def found(self, row: Found, now: Instant) -> None:
+        """Count a due row, and how long the longest due one has waited for this tick."""
+        self.due += 1
+        if isinstance(row, TokenRow) and row.next_poll_at is not None:
+            self.oldest_due_seconds = max(self.oldest_due_seconds, round((now - row.next_poll_at) / 1000, 1))
 
     def count(self, outcome: Outcome) -> None:
         """Count one poll's outcome."""
@@ -60,11 +74,19 @@ class TickReport:
 class Ticker:
     """Runs ticks, one at a time, with at most `concurrency` polls in flight."""
 
-    def __init__(self, finder: Finder, poller: Poller, concurrency: int, clock: Callable[[], Instant]) -> None:
+    def __init__(
+        self,
+        finder: Finder,
+        poller: Poller,
+        concurrency: int,
+        clock: Callable[[], Instant],
+        longest: float = LONGEST_SECONDS,
+    ) -> None:
         self._finder = finder
         self._poller = poller
         self._slots = asyncio.Semaphore(concurrency)
         self._clock = clock
+        self._longest = longest
         self._polls: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._log = logger()
@@ -87,12 +109,13 @@ class Ticker:
         batch: list[Found] = []
         try:
             async for row in self._finder.find(now):
-                report.due += 1
+                report.found(row, now)
                 batch.append(row)
                 if len(batch) == self._poller.batch:
                     await self._take(batch, now, report, log)
                     batch = []
-                if self._stopping or report.trouble:
+                report.cut_short = time.monotonic() - started > self._longest
+                if self._stopping or report.trouble or report.cut_short:
                     break
             if batch and not self._stopping and not report.trouble:
                 await self._take(batch, now, report, log)
@@ -158,7 +181,7 @@ def log_outcome(log: Any, outcome: Outcome, duration_ms: int) -> None:
         case Outcome(kind=Kind.LOST):
             log.debug("poll.lost")
         case Outcome(kind=Kind.LEFT_ALONE):
-            log.warning("row.left_alone")
+            log.debug("row.left_alone")
         case Outcome(kind=Kind.UNREACHED):
             log.error("poll.unreached")
         case Outcome(kind=Kind.REFUSED):

@@ -19,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from scheduler.core.attributes import Item
 from scheduler.core.effects import Check, Effect, Heartbeat, Pause, Send
+from scheduler.core.failpoints import with_failpoint
 from scheduler.core.instant import Instant
 from scheduler.core.invocation import Invocation, check_payload, not_invoked, read_check
 from scheduler.core.model import Malformed, read_found
@@ -95,7 +96,7 @@ class Poller:
         found = read_found(row)
         if isinstance(found, Malformed):
             return quarantine(found.job_id, found.fault, now)
-        return poll(found, self.policy, now, tick=now)
+        return with_failpoint(poll(found, self.policy, now, tick=now))
 
     def _drive(self, polling: Poll) -> Outcome:
         told: Any = None
@@ -175,6 +176,7 @@ def _poller() -> Poller:
             interval_seconds=float(os.environ.get("SCHEDULER_INTERVAL_SECONDS", "60")),
             lease_seconds=lease_seconds(check_timeout),
             shards=int(os.environ.get("SCHEDULER_SHARDS", "4")),
+            retention_seconds=float(os.environ.get("SCHEDULER_RETENTION_DAYS", "7")) * 86_400,
         ),
         clock=lambda: time.time_ns() // 1_000_000,
     )

@@ -143,7 +143,7 @@ class SimulatedApi:
         except ClientError as error:
             if not _condition_failed(error):
                 raise
-            message = f"unknown job {job_id!r:.100}"
+            message = f"JobNotFound: there is no job {job_id!r:.100}"
             raise _BadRequestError(message) from error
         return counted["Attributes"]
 

@@ -20,6 +20,7 @@ from scheduler.core.wire import call_error
 from scheduler.errors import CloudError
 from scheduler.settings import Settings
 
+PURGE_AT = "purgeAt"
 RUNTIME = "python3.13"
 _MARK = "Made by callback-scheduler deploy: "
 _MEMORY_MB = 256
@@ -69,8 +70,9 @@ def functions(settings: Settings) -> list[Function]:
         "SCHEDULER_TOKEN_TABLE": settings.token_table,
         "SCHEDULER_SHARDS": str(settings.shards),
         "SCHEDULER_SOURCE_FUNCTION": settings.source_function,
-        "SCHEDULER_INTERVAL_SECONDS": f"{settings.interval_seconds:g}",
+        "SCHEDULER_INTERVAL_SECONDS": f"{settings.poll_seconds:g}",
         "SCHEDULER_CHECK_TIMEOUT_SECONDS": f"{settings.check_timeout_seconds:g}",
+        "SCHEDULER_RETENTION_DAYS": f"{settings.retention_days:g}",
     }
     simulated_api = {"SCHEDULER_JOBS_TABLE": settings.jobs_table}
     return [
@@ -160,7 +162,19 @@ async def deploy_table(clients: AdminClients, name: str, *, indexed: bool) -> De
             return set(states) == {"ACTIVE"}
 
         await _until(usable, f"table {name}")
+        if indexed and await _turned_on_purging(clients, name) and action == "unchanged":
+            action = "updated"
     return Deployed("table", name, action)
+
+
+async def _turned_on_purging(clients: AdminClients, name: str) -> bool:
+    """Let DynamoDB delete ended rows once their purgeAt has passed; tells whether that was a change."""
+    held = (await clients.dynamodb.describe_time_to_live(TableName=name))["TimeToLiveDescription"]
+    if held.get("TimeToLiveStatus") in {"ENABLED", "ENABLING"}:
+        return False
+    specification: Any = {"Enabled": True, "AttributeName": PURGE_AT}
+    await clients.dynamodb.update_time_to_live(TableName=name, TimeToLiveSpecification=specification)
+    return True
 
 
 async def _role(clients: AdminClients, role: Role) -> tuple[str, Deployed]:

@@ -30,6 +30,7 @@ INDEX = "due"
 _ENDED = frozenset(EndState)
 _LOAD = 100  # keys that one BatchGetItem takes
 _LOAD_TRIES = 8
+_NEWEST = 25  # rows taken from the new end of a backlog with each 100 from its old end, so that none starves
 _LOOK_AGAIN_SECONDS = 60.0
 """How long the answer to "has the table the index?" is good for."""
 _REST_PER_ROW_SECONDS, _LONGEST_REST_SECONDS = 0.01, 60.0
@@ -61,11 +62,8 @@ class TokenTable:
             async for found in self._scan(find_parameters(self.name, now)):
                 yield found
             return
-        # Another shard goes first each time, so that none starves where ticks are cut short.
-        self._first_shard = (self._first_shard + 1) % self._shards
-        for shard in range(self._shards):
-            async for found in self._query((self._first_shard + shard) % self._shards, now):
-                yield found
+        async for found in self._query(now):
+            yield found
         if self._due == "auto" and self._clock() >= self._sweep_at:
             async for found in self._sweep(now):
                 yield found
@@ -108,15 +106,40 @@ class TokenTable:
             raise MissingError(kind, self.name)
         return self._indexed
 
-    async def _query(self, shard: int, now: Instant) -> AsyncIterator[Found]:
+    async def _query(self, now: Instant) -> AsyncIterator[Found]:
+        """Find what is due in each shard: the longest due first, and where that is a backlog some of the newest too."""
+        # Another shard goes first each time, so that none starves where ticks are cut short.
+        self._first_shard = (self._first_shard + 1) % self._shards
+        order = [(self._first_shard + shard) % self._shards for shard in range(self._shards)]
+        oldest = {shard: self._due_ids(shard, now, _LOAD, newest=False) for shard in order}
+        newest = {shard: self._due_ids(shard, now, _NEWEST, newest=True) for shard in order}
+        while oldest:
+            for shard in list(oldest):
+                ids = await anext(oldest[shard], None)
+                if ids is None:
+                    del oldest[shard]
+                    continue
+                if len(ids) == _LOAD:
+                    ids += await anext(newest[shard], [])
+                for found in await self._waiting(ids, now):
+                    yield found
+
+    async def _due_ids(self, shard: int, now: Instant, limit: int, *, newest: bool) -> AsyncIterator[list[str]]:
         parameters = shard_parameters(self.name, INDEX, shard, now)
-        async for page in self._pages(self._client.query, parameters | {"Limit": _LOAD}):
-            for item in await self._load([item["jobId"]["S"] for item in page["Items"]]):
-                status = item.get("status", {}).get("S")
-                if status == POLLING:
-                    yield read_found(item)
-                elif status in _ENDED:
-                    await self._tidy(item["jobId"]["S"], EndState(status))
+        parameters |= {"Limit": limit, "ScanIndexForward": not newest}
+        async for page in self._pages(self._client.query, parameters):
+            yield [item["jobId"]["S"] for item in page["Items"]]
+
+    async def _waiting(self, job_ids: list[str], now: Instant) -> list[Found]:
+        """Read the rows of these ids as they are now, for the index lags behind; gives those that wait and are due."""
+        waiting = []
+        for item in await self._load(job_ids):
+            status = item.get("status", {}).get("S")
+            if status in _ENDED:
+                await self._tidy(item["jobId"]["S"], EndState(status))
+            elif status == POLLING and int(item.get("nextPollAt", {}).get("N", 0)) <= now:
+                waiting.append(read_found(item))
+        return waiting
 
     async def _scan(self, parameters: dict[str, Any]) -> AsyncIterator[Found]:
         async for page in self._pages(self._client.scan, parameters):
@@ -146,9 +169,14 @@ class TokenTable:
             parameters = parameters | {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     async def _load(self, job_ids: Sequence[str]) -> list[Item]:
-        """Read rows as they are now: the index holds keys only, and lags behind."""
         found: dict[str, Item] = {}
-        wanted: Any = {self.name: {"Keys": keys(job_ids), "ConsistentRead": True}} if job_ids else {}
+        wanted_ids = list(dict.fromkeys(job_ids))
+        for start in range(0, len(wanted_ids), _LOAD):
+            await self._load_page(wanted_ids[start : start + _LOAD], found)
+        return [found[job_id] for job_id in wanted_ids if job_id in found]
+
+    async def _load_page(self, job_ids: Sequence[str], found: dict[str, Item]) -> None:
+        wanted: Any = {self.name: {"Keys": keys(job_ids), "ConsistentRead": True}}
         for retry in itertools.count():
             if not wanted:
                 break
@@ -161,7 +189,6 @@ class TokenTable:
             for item in reply["Responses"].get(self.name, []):
                 found[item["jobId"]["S"]] = item
             wanted = reply.get("UnprocessedKeys")
-        return [found[job_id] for job_id in job_ids if job_id in found]
 
     async def _tidy(self, job_id: str, state: EndState) -> None:
         """Take a row out of the index that somebody else ended and left there, or every tick would read it again."""

@@ -62,21 +62,26 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Give the row free before its lease has run out, and note why a check failed. Told: None, Lost or Failure."""
+    """Give the row free before its lease has run out, and note what the check said. Told: as Keep.
+
+    `unknown_checks` counts the checks in a row that found the job unknown at its source.
+    """
 
     row: TokenRow
     until: Instant
     error: str | None
+    unknown_checks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Write the end of the job into its row. Told: None, Lost or Failure."""
+    """Write the end of the job into its row, and from when (epoch seconds) DynamoDB may delete it. Told: as Keep."""
 
     row: TokenRow
     end_state: EndState
     now: Instant
     error: str | None = None
+    purge_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

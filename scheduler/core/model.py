@@ -44,6 +44,8 @@ class TokenRow:
     heartbeat: bool = False
     pending: PendingAnswer | None = None
     last_error: str | None = None
+    unknown_checks: int = 0
+    next_poll_at: Instant | None = None
 
     def claimed(self, claim_id: str) -> Self:
         """Give the row as a successful claim leaves it."""
@@ -92,6 +94,8 @@ def read_row(item: Item) -> TokenRow:
         heartbeat=read.note("heartbeat") is True,
         pending=read.pending("pendingAnswer"),
         last_error=read.note("lastError"),
+        unknown_checks=read.count("unknownChecks") if "unknownChecks" in item else 0,
+        next_poll_at=read.due("nextPollAt"),
     )
 
 
@@ -154,6 +158,12 @@ class _Reader:
             return read_pending(self._held(name, "M", wanted))
         except (KeyError, TypeError, ValueError) as error:
             raise self._bad(name, wanted) from error
+
+    def due(self, name: str) -> Instant | None:
+        """Read since when the row is due; one of which that cannot be said is due at once."""
+        held = self._item.get(name, {})
+        value = from_attribute(held) if "N" in held else None
+        return value if isinstance(value, int) else None
 
     def note(self, name: str) -> Any:
         """Read what no poll depends on: anything may stand there."""

@@ -3,12 +3,13 @@
 import random
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scheduler.core.answers import Answer, fail, succeed
 from scheduler.core.instant import Instant, format_iso
 from scheduler.core.model import TokenRow, due_shard
-from scheduler.core.reports import Completed, Failed, Report
+from scheduler.core.reports import Completed, Failed, Report, Unanswered
+from scheduler.core.retries import RetryBudget
 from scheduler.core.states import EndState
 
 SEND_TIMEOUT_SECONDS = 4.0
@@ -22,6 +23,8 @@ JITTER = 0.1
 """A poll comes up to this part of its interval early: rows spread out, and the tick an interval on finds them due."""
 
 
+UNKNOWN_CHECKS = 3
+"""So many checks in a row that find the job unknown fail it: one alone may have met a source still catching up."""
 LATE = 0.5
 """A poll that starts later in its tick than this part of its interval counts the next interval from itself."""
 
@@ -42,8 +45,10 @@ class Policy:
     interval_seconds: float
     lease_seconds: float
     shards: int
+    retention_seconds: float = 7 * 86_400
     chance: Callable[[], float] = random.random
     new_claim_id: Callable[[], str] = _new_claim_id
+    retries: RetryBudget = field(default_factory=RetryBudget)
 
     def lease_end(self, now: Instant) -> Instant:
         """Give the instant until which nobody else polls a row that is claimed now."""
@@ -68,6 +73,10 @@ class Policy:
         """Give the pauses between the tries of one poll to deliver an answer, in seconds, with full jitter."""
         return (longest * self.chance() for longest in SEND_PAUSES_SECONDS)
 
+    def purge_at(self, now: Instant) -> int:
+        """Give the second since the epoch from which DynamoDB may delete a row that ends now."""
+        return round(now / 1000 + self.retention_seconds)
+
     def shard(self, row: TokenRow) -> int:
         """Give the row's partition of the index `due`."""
         return due_shard(row.job_id, self.shards)
@@ -85,7 +94,7 @@ def give_up(row: TokenRow, now: Instant) -> Answer | None:
 
 
 def answer_for(row: TokenRow, report: Report, now: Instant) -> Answer | None:
-    """Give the answer that a report calls for; None while the job is in progress or nothing is known of it."""
+    """Give the answer that a report calls for; None while the job is in progress or too little is known of it."""
     match report:
         case Completed(result):
             return succeed(
@@ -99,6 +108,8 @@ def answer_for(row: TokenRow, report: Report, now: Instant) -> Answer | None:
             )
         case Failed(reason):
             return fail("JobFailed", reason)
+        case Unanswered(error, unknown_job=True) if row.unknown_checks + 1 >= UNKNOWN_CHECKS:
+            return fail("JobUnknown", f"{UNKNOWN_CHECKS} checks in a row found no such job; {error}")
     return None
 
 

@@ -98,8 +98,9 @@ def _wait(row: TokenRow, report: Report, turn: _Turn) -> Poll:
         if beat.kind is Delivered.CLOSED:
             return (yield from _mark(row, EndState.CLOSED, turn, error=beat.error))
     # The claim holds the row for as long as a poll may take; a shorter interval would be stretched to that.
-    if turn.due_again < turn.until or error:
-        yield Release(row, turn.due_again, error)
+    unknown = row.unknown_checks + 1 if isinstance(report, Unanswered) and report.unknown_job else 0
+    if turn.due_again < turn.until or error or unknown != row.unknown_checks:
+        yield Release(row, turn.due_again, error, unknown)
     if isinstance(report, Unanswered):
         return _outcome(Kind.CHECK_FAILED, row, claimed=True, error=error, halt=report.unusable)
     return _outcome(Kind.IN_PROGRESS, row, claimed=True)
@@ -113,6 +114,7 @@ def _deliver(row: TokenRow, pending: PendingAnswer, turn: _Turn) -> Poll:
         delivery: Delivery = yield Send(row.token, decided)
         match delivery.kind:
             case Delivered.DELIVERED:
+                turn.policy.retries.earn()
                 return (yield from _mark(row, decided.end_state, turn, answer=decided))
             case Delivered.CLOSED:
                 # By an earlier try of this very answer whose reply was lost, or by the task's own time-out: nobody can
@@ -124,7 +126,7 @@ def _deliver(row: TokenRow, pending: PendingAnswer, turn: _Turn) -> Poll:
             case Delivered.REFUSED:
                 return (yield from _mark(row, EndState.QUARANTINED, turn, error=delivery.error))
         pause = next(pauses, None)
-        if pause is None:
+        if pause is None or not turn.policy.retries.take():
             break
         yield Pause(pause)
     kept = PendingAnswer(decided, pending.tries + 1)
@@ -143,10 +145,12 @@ def _deliver(row: TokenRow, pending: PendingAnswer, turn: _Turn) -> Poll:
 def _mark(
     row: TokenRow, end_state: EndState, turn: _Turn, *, answer: Answer | None = None, error: str | None = None
 ) -> Poll:
-    mark = Mark(row, end_state, turn.now, error)
+    # The task of a row that is set aside still waits, so that nothing may delete its token.
+    purge_at = None if end_state is EndState.QUARANTINED else turn.policy.purge_at(turn.now)
+    mark = Mark(row, end_state, turn.now, error, purge_at)
     done = yield mark
     for pause in turn.policy.pauses():
-        if not isinstance(done, Failure):
+        if not isinstance(done, Failure) or not turn.policy.retries.take():
             break
         # The task may have its answer: without the mark its job would be checked again, and the row end as closed.
         yield Pause(pause)

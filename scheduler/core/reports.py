@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+UNKNOWN_JOB = "JobNotFound"
+"""What a source's {"error"} begins with where it knows no such job; a status of NOT_FOUND says the same."""
 _SHOWN = 200  # characters of a reply that are shown where it cannot be understood
 
 
@@ -33,11 +35,12 @@ class Unanswered:
     """The source could not be asked, or not be understood: nothing is known of the job.
 
     `unusable` says that the source itself is missing, denied or out of reach: asking it for other jobs would only spend
-    their attempts too.
+    their attempts too. `unknown_job` says that the source answered, and knows no such job.
     """
 
     error: str
     unusable: bool = False
+    unknown_job: bool = False
 
 
 Report = InProgress | Completed | Failed | Unanswered
@@ -56,10 +59,13 @@ def read_reply(payload: bytes) -> Report:
             return Completed(reply)
         case {"status": "FAILED"}:
             return Failed(_reason(reply))
+        case {"status": "NOT_FOUND"}:
+            return Unanswered("the source knows no such job", unknown_job=True)
         case {"status": status}:
             return Unanswered(f"the source's reply has an unknown status: {status!r:.{_SHOWN}}")
         case {"error": error}:
-            return Unanswered(f"the source replied with an error: {error!s:.{_SHOWN}}")
+            text = f"the source replied with an error: {error!s:.{_SHOWN}}"
+            return Unanswered(text, unknown_job=str(error).startswith(UNKNOWN_JOB))
     return Unanswered(f"the source's reply has no status: {reply!r:.{_SHOWN}}")
 
 

@@ -24,7 +24,7 @@ from scheduler.core.effects import (
     Send,
     Write,
 )
-from scheduler.core.instant import format_iso
+from scheduler.core.instant import Instant, format_iso
 from scheduler.core.model import MalformedRowError, TokenRow, read_row
 from scheduler.core.states import POLLING, EndState
 
@@ -145,30 +145,17 @@ def write_call(effect: Write, table: str) -> Call:
     update = _Update(effect.job_id if isinstance(effect, Quarantine) else effect.row.job_id)
     update.require("status", {"S": POLLING})
     match effect:
-        case Claim(row):
+        case Claim():
             _claim(update, effect)
             return update.call(table, ReturnValues="ALL_NEW", ReturnValuesOnConditionCheckFailure="ALL_OLD")
-        case Keep(row, pending):
-            update.require("claimId", {"S": str(row.claim_id)})
-            update.count("version")
-            update.set(
-                pendingAnswer=write_pending(pending), nextPollAt=effect.until, lastError=_noted(row, effect.error)
-            )
-        case Release(row):
-            update.require("claimId", {"S": str(row.claim_id)})
-            update.count("version")
-            update.set(nextPollAt=effect.until)
-            if effect.error:
-                update.set(lastError=_noted(row, effect.error))
-        case Mark(row, end_state):
-            update.count("version")
-            _end(update, end_state, effect.now, effect.error and _noted(row, effect.error))
-        case Quarantine(fault=fault):
-            if effect.counted and fault.attribute != "version":
-                update.count("version")
-            if fault.attribute:
-                update.require(fault.attribute, fault.held, "fault")
-            _end(update, EndState.QUARANTINED, effect.now, str(fault) if effect.with_reason else None)
+        case Keep():
+            _keep(update, effect)
+        case Release():
+            _release(update, effect)
+        case Mark():
+            _mark(update, effect)
+        case Quarantine():
+            _quarantine(update, effect)
         case _:
             assert_never(effect)
     return update.call(table)
@@ -183,9 +170,43 @@ def _claim(update: _Update, claim: Claim) -> None:
     if not row.pending:
         update.count("attemptCount")
     update.set(claimId=claim.claim_id, nextPollAt=claim.until, dueShard=claim.shard, lastPolledAt=format_iso(claim.now))
+    # Left by an end that a person took back; DynamoDB must not delete the row under its waiting task.
+    update.remove("purgeAt", "completedAt")
 
 
-def _end(update: _Update, end_state: EndState, now: int, error: str | None) -> None:
+def _keep(update: _Update, keep: Keep) -> None:
+    update.require("claimId", {"S": str(keep.row.claim_id)})
+    update.count("version")
+    update.set(pendingAnswer=write_pending(keep.pending), nextPollAt=keep.until, lastError=_noted(keep.row, keep.error))
+
+
+def _release(update: _Update, release: Release) -> None:
+    update.require("claimId", {"S": str(release.row.claim_id)})
+    update.count("version")
+    update.set(nextPollAt=release.until)
+    if release.error:
+        update.set(lastError=_noted(release.row, release.error))
+    if release.unknown_checks != release.row.unknown_checks:
+        update.set(unknownChecks=release.unknown_checks)
+
+
+def _mark(update: _Update, mark: Mark) -> None:
+    update.count("version")
+    _end(update, mark.end_state, mark.now, mark.error and _noted(mark.row, mark.error))
+    if mark.purge_at is not None:
+        update.set(purgeAt=mark.purge_at)
+
+
+def _quarantine(update: _Update, quarantine: Quarantine) -> None:
+    fault = quarantine.fault
+    if quarantine.counted and fault.attribute != "version":
+        update.count("version")
+    if fault.attribute:
+        update.require(fault.attribute, fault.held, "fault")
+    _end(update, EndState.QUARANTINED, quarantine.now, str(fault) if quarantine.with_reason else None)
+
+
+def _end(update: _Update, end_state: EndState, now: Instant, error: str | None) -> None:
     update.set(status=end_state.value, completedAt=format_iso(now))
     if error:
         update.set(lastError=error[:_LAST_ERROR_LENGTH])

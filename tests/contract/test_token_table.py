@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from scheduler.aws.clients import admin_clients
+from scheduler.aws.deploy import deploy_table
 from scheduler.aws.token_table import TokenTable
 from scheduler.core.answers import Fail, PendingAnswer
 from scheduler.core.effects import Claim, Keep, Lost, Mark, Quarantine, Release
@@ -213,3 +214,22 @@ async def test_a_missing_table_is_named_with_the_command_that_makes_it(
             _ = [row async for row in table.find(NOW)]
         with pytest.raises(MissingError, match=f"^{message}$"):
             await table.probe()
+
+
+@pytest.mark.parametrize("backend", ["ministack", "dynamodb_local"])
+async def test_of_a_backlog_the_longest_due_come_first_with_some_of_the_newest_among_them(
+    backend: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_endpoint(monkeypatch, request.getfixturevalue(backend))
+    ids = [job_id for job_id in (f"job-{number:04}" for number in range(1_400)) if due_shard(job_id, SHARDS) == 0][:300]
+    async with admin_clients() as clients:
+        name = f"backlog-of-{backend}"
+        await deploy_table(clients, name, indexed=True)
+        for age, job_id in enumerate(ids):
+            item = indexed_item(job_id, nextPollAt={"N": str(1_000 + age)})
+            await clients.dynamodb.put_item(TableName=name, Item=item)
+        table = TokenTable(clients.dynamodb, name, SHARDS, "index", lambda: 0.0)
+        order = [row.job_id async for row in table.find(NOW)]
+    assert order[:100] == ids[:100]
+    assert sorted(order[100:125]) == ids[-25:]
+    assert set(order) == set(ids)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from apscheduler.triggers.base import BaseTrigger
 
-from scheduler.schedule import cron_trigger, interval_trigger, next_fire
+from scheduler.schedule import cron_trigger, interval_trigger, next_fire, shortest_gap
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)  # a Thursday
@@ -212,3 +212,17 @@ def test_the_next_fire_is_later_than_a_local_time_of_the_second_hour_too() -> No
 def test_a_range_from_sunday_to_sunday_is_one_day(field: str) -> None:
     monday = datetime(2026, 1, 5, tzinfo=UTC)
     assert len(fires(cron_trigger(f"0 0 * * {field}", UTC), monday, monday + timedelta(days=7))) == 1
+
+
+@pytest.mark.parametrize(
+    ("expression", "seconds"),
+    [
+        ("*/10 * * * * *", 10),
+        ("* * * * *", 60),
+        ("0 9 * * *", 86_400),
+        ("0,20 * * * *", 1_200),
+        ("0 0 29 2 *", 126_230_400),
+    ],
+)
+def test_the_shortest_gap_between_two_fires_of_a_cron(expression: str, seconds: float) -> None:
+    assert shortest_gap(cron_trigger(expression, UTC), datetime(2026, 1, 1, tzinfo=UTC)) == seconds

@@ -47,6 +47,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "drain_seconds": 20,
         "due": "auto",
         "shards": 4,
+        "retention_days": 7,
         "log_level": "info",
         "log_format": "json",
         "http_host": "127.0.0.1",
@@ -248,3 +249,11 @@ def test_without_a_cron_ticks_come_at_the_interval() -> None:
 def test_a_cron_is_read_in_its_time_zone() -> None:
     trigger = Settings.load(cron="0 12 * * *", timezone="Asia/Tokyo").trigger()
     assert next_fire(trigger, datetime(2026, 1, 1, tzinfo=UTC)) == datetime(2026, 1, 1, 3, tzinfo=UTC)
+
+
+def test_with_a_cron_a_row_without_an_interval_of_its_own_is_polled_at_each_tick(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SCHEDULER_CRON", "*/5 * * * * *")
+    settings = Settings.load()
+    assert (settings.poll_seconds, settings.schedule) == (5, "cron */5 * * * * * UTC")

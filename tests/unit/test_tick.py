@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("logs")
 class World:
     """Jobs in all three clouds in memory, and a ticker for them."""
 
-    def __init__(self, jobs: dict[str, Report | Exception], concurrency: int = 8) -> None:
+    def __init__(self, jobs: dict[str, Report | Exception], concurrency: int = 8, longest: float = 60) -> None:
         self.table = FakeTokenTable()
         self.answers = FakeStepFunctions()
         self.source = FakeSource({job_id: [line] for job_id, line in jobs.items()})
@@ -45,7 +45,7 @@ class World:
             self.table.put(row_item(job_id))
             self.answers.wait(f"AQ-{job_id}")
         poller = DirectPoller(self.table, self.answers, self.source, fixed_policy(), 10, lambda: NOW)
-        self.ticker = Ticker(self.table, poller, concurrency, lambda: NOW)
+        self.ticker = Ticker(self.table, poller, concurrency, lambda: NOW, longest)
 
     async def tick(self) -> dict[str, Any]:
         """Run one tick; gives its figures without the time it took."""
@@ -77,7 +77,7 @@ class ScriptedPoller:
 
 def figures(**counts: Any) -> dict[str, Any]:
     zeros = dict.fromkeys(("due", "polled", "claimed", "lost", "completed", "failed", "closed", "errors"), 0)
-    return zeros | counts
+    return zeros | {"oldest_due_seconds": 0.0, "cut_short": False} | counts
 
 
 # --- counts
@@ -125,6 +125,19 @@ def test_each_outcome_counts_once_in_each_figure_it_belongs_to(outcome: Outcome,
     report = TickReport()
     report.count(outcome)
     assert report.shown() == figures(polled=1, duration_ms=0, **counts)
+
+
+async def test_a_tick_shows_how_long_the_longest_due_row_has_waited() -> None:
+    world = World({"a": InProgress(), "b": InProgress()})
+    world.table.put(row_item("a", nextPollAt={"N": str(NOW - 90_500)}))
+    world.table.put(row_item("b", nextPollAt={"N": str(NOW - 1_000)}))
+    assert (await world.tick())["oldest_due_seconds"] == 90.5
+
+
+async def test_a_tick_that_lasts_too_long_takes_no_more_rows() -> None:
+    world = World({"a": DONE, "b": DONE, "c": DONE}, longest=-1)
+    report = await world.tick()
+    assert (report["due"], report["polled"], report["cut_short"]) == (1, 1, True)
 
 
 # --- slots
@@ -315,7 +328,7 @@ ANSWER = Succeed("{}")
         (Outcome(Kind.CHECK_FAILED, "a", error="so"), ["warning poll.check_failed"]),
         (Outcome(Kind.DEFERRED, "a", error="so"), ["warning answer.deferred"]),
         (Outcome(Kind.LOST, "a"), ["debug poll.lost"]),
-        (Outcome(Kind.LEFT_ALONE, "a", error="so"), ["warning row.left_alone"]),
+        (Outcome(Kind.LEFT_ALONE, "a", error="so"), ["debug row.left_alone"]),
         (Outcome(Kind.UNREACHED, "a", error="so"), ["error poll.unreached"]),
         (Outcome(ENDED, "a", end_state=EndState.QUARANTINED, error="so"), ["warning row.quarantined"]),
         (

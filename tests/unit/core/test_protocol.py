@@ -22,7 +22,7 @@ from scheduler.core.effects import (
     Release,
     Send,
 )
-from scheduler.core.instant import parse_iso
+from scheduler.core.instant import Instant, parse_iso
 from scheduler.core.model import MalformedRowError, TokenRow
 from scheduler.core.outcome import Kind, Outcome
 from scheduler.core.policy import Policy, answer_for
@@ -39,6 +39,7 @@ DELIVERED = Delivery(Delivered.DELIVERED)
 CLOSED = Delivery(Delivered.CLOSED, "TaskTimedOut: it is over")
 REFUSED = Delivery(Delivered.REFUSED, "InvalidOutput: it is not JSON")
 THROTTLED = Delivery(Delivered.DEFERRED, "ThrottlingException: slow down")
+UNKNOWN = Unanswered("no such job", unknown_job=True)
 NO_REPLY = Delivery(Delivered.DEFERRED, "ReadTimeoutError: no reply")
 DONE = Completed({"status": "COMPLETED"})
 FAULT = MalformedRowError("expiresAt", None, "is missing")
@@ -66,6 +67,12 @@ def begin(row: TokenRow, policy: Policy | None = None) -> Poll:
 
 def kinds(effects: list[Effect]) -> list[type]:
     return [type(effect) for effect in effects]
+
+
+def marked(row: TokenRow, end_state: EndState, now: Instant, error: str | None = None) -> Mark:
+    """Give the mark of an end after which the row may be deleted, a week on."""
+    purge_at = None if end_state is EndState.QUARANTINED else now // 1_000 + 7 * 86_400
+    return Mark(row, end_state, now, error, purge_at)
 
 
 def decided(row: TokenRow, report: Report) -> Answer:
@@ -134,7 +141,7 @@ def test_a_job_past_its_time_is_given_up_without_a_check() -> None:
     cause = "job job-1 had not ended by 2026-01-01T00:09:59.999Z"
     assert effects[1:] == [
         Send(row.token, Fail("PollingExpired", cause, EndState.EXPIRED)),
-        Mark(won, EndState.EXPIRED, NOW),
+        marked(won, EndState.EXPIRED, NOW),
     ]
     assert outcome.end_state is EndState.EXPIRED
 
@@ -167,7 +174,7 @@ def test_a_job_gets_just_as_many_checks_as_it_has_attempts(most: int) -> None:
 def test_a_job_past_its_time_and_its_attempts_is_called_expired() -> None:
     row, won = claimed(expires_at=NOW - 1, attempt_count=10)
     effects, _ = play(begin(row), won, DELIVERED, None)
-    assert effects[-1] == Mark(won, EndState.EXPIRED, NOW)
+    assert effects[-1] == marked(won, EndState.EXPIRED, NOW)
 
 
 # --- in progress
@@ -206,7 +213,7 @@ def test_a_heartbeat_that_did_not_get_through_ends_nothing(beat: Delivery) -> No
 def test_a_heartbeat_that_finds_the_token_closed_ends_the_row() -> None:
     row, won = claimed(heartbeat=True)
     effects, outcome = play(begin(row), won, InProgress(), CLOSED, None)
-    assert effects[3:] == [Mark(won, EndState.CLOSED, NOW, CLOSED.error)]
+    assert effects[3:] == [marked(won, EndState.CLOSED, NOW, CLOSED.error)]
     assert (outcome.kind, outcome.end_state, outcome.answer) == (Kind.ENDED, EndState.CLOSED, None)
 
 
@@ -237,6 +244,43 @@ def test_a_source_that_does_not_exist_is_told_apart() -> None:
     assert outcome.halt
 
 
+@pytest.mark.parametrize(("before", "after"), [(0, 1), (1, 2)])
+def test_a_job_that_its_source_does_not_know_is_counted(before: int, after: int) -> None:
+    row, won = claimed(unknown_checks=before)
+    effects, outcome = play(begin(row), won, UNKNOWN, None)
+    assert effects[2:] == [Release(won, TICK + 60_000, "no such job", after)]
+    assert outcome.kind is Kind.CHECK_FAILED
+
+
+def test_a_job_that_its_source_does_not_know_three_times_in_a_row_fails() -> None:
+    row, won = claimed(unknown_checks=2)
+    effects, outcome = play(begin(row), won, UNKNOWN, DELIVERED, None)
+    assert kinds(effects)[2:] == [Send, Mark]
+    assert outcome.answer == Fail("JobUnknown", "3 checks in a row found no such job; no such job", EndState.FAILED)
+
+
+def test_a_job_that_its_source_knows_again_is_counted_anew() -> None:
+    row, won = claimed(unknown_checks=2)
+    effects, _ = play(begin(row), won, InProgress(), None)
+    assert effects[2:] == [Release(won, TICK + 60_000, None, 0)]
+
+
+def test_an_answer_is_kept_at_once_where_the_retry_budget_is_used_up() -> None:
+    row, won = claimed()
+    policy = fixed_policy()
+    policy.retries.left = 0.5
+    effects, outcome = play(begin(row, policy), won, DONE, THROTTLED, None)
+    assert kinds(effects)[2:] == [Send, Keep]
+    assert outcome.kind is Kind.DEFERRED
+
+
+def test_retries_cost_and_successes_earn() -> None:
+    row, won = claimed()
+    policy = fixed_policy()
+    play(begin(row, policy), won, DONE, THROTTLED, None, DELIVERED, None)
+    assert policy.retries.left == pytest.approx(99.1)
+
+
 # --- answer, then mark
 
 
@@ -247,7 +291,7 @@ def test_the_task_is_answered_before_the_row_is_marked(report: Report, end_state
     row, won = claimed()
     effects, outcome = play(begin(row), won, report, DELIVERED, None)
     sent = decided(won, report)
-    assert effects[2:] == [Send(row.token, sent), Mark(won, end_state, NOW)]
+    assert effects[2:] == [Send(row.token, sent), marked(won, end_state, NOW)]
     assert (outcome.kind, outcome.end_state, outcome.answer) == (Kind.ENDED, end_state, sent)
     assert (outcome.claimed, outcome.attempt, outcome.unmarked) == (True, 1, None)
 
@@ -306,7 +350,7 @@ def test_a_source_or_an_answer_that_is_denied_halts_the_tick() -> None:
 def test_a_token_that_somebody_else_closed_ends_the_row_as_closed() -> None:
     row, won = claimed()
     effects, outcome = play(begin(row), won, DONE, CLOSED, None)
-    assert effects[3:] == [Mark(won, EndState.CLOSED, NOW, CLOSED.error)]
+    assert effects[3:] == [marked(won, EndState.CLOSED, NOW, CLOSED.error)]
     assert (outcome.end_state, outcome.answer, outcome.error) == (EndState.CLOSED, None, CLOSED.error)
 
 
@@ -314,7 +358,7 @@ def test_a_token_that_an_earlier_try_may_have_closed_says_no_more_than_that_it_i
     row, won = claimed()
     effects, outcome = play(begin(row), won, DONE, NO_REPLY, None, CLOSED, None)
     assert kinds(effects) == [Claim, Check, Send, Pause, Send, Mark]
-    assert effects[-1] == Mark(won, EndState.CLOSED, NOW, CLOSED.error)
+    assert effects[-1] == marked(won, EndState.CLOSED, NOW, CLOSED.error)
     assert outcome.end_state is EndState.CLOSED
 
 
@@ -328,7 +372,7 @@ def test_a_success_that_is_refused_becomes_a_failure() -> None:
     row, won = claimed()
     effects, outcome = play(begin(row), won, DONE, REFUSED, DELIVERED, None)
     failure = Fail("InvalidOutput", f"the job completed, but its output was refused: {REFUSED.error}")
-    assert effects[3:] == [Send(row.token, failure), Mark(won, EndState.FAILED, NOW)]
+    assert effects[3:] == [Send(row.token, failure), marked(won, EndState.FAILED, NOW)]
     assert (outcome.end_state, outcome.answer) == (EndState.FAILED, failure)
 
 
@@ -336,7 +380,7 @@ def test_a_success_that_is_refused_becomes_a_failure() -> None:
 def test_a_failure_that_is_refused_quarantines_the_row(report: Report, told: list[Delivery]) -> None:
     row, won = claimed()
     effects, outcome = play(begin(row), won, report, *told, None)
-    assert effects[-1] == Mark(won, EndState.QUARANTINED, NOW, REFUSED.error)
+    assert effects[-1] == marked(won, EndState.QUARANTINED, NOW, REFUSED.error)
     assert (outcome.kind, outcome.end_state) == (Kind.ENDED, EndState.QUARANTINED)
 
 
@@ -357,7 +401,7 @@ def test_an_answer_is_tried_three_times_and_then_kept(last: Delivery) -> None:
 def test_a_kept_answer_is_delivered_without_a_check() -> None:
     row, won = claimed(pending=PendingAnswer(KEPT, 2), attempt_count=3)
     effects, outcome = play(begin(row), won, DELIVERED, None)
-    assert effects[1:] == [Send(row.token, KEPT), Mark(won, EndState.COMPLETED, NOW)]
+    assert effects[1:] == [Send(row.token, KEPT), marked(won, EndState.COMPLETED, NOW)]
     assert (outcome.answer, outcome.attempt) == (KEPT, 3)
 
 
@@ -379,7 +423,7 @@ def test_a_kept_answer_that_finds_its_token_closed_claims_nothing_that_it_cannot
     expired = Fail("PollingExpired", "too late", EndState.EXPIRED)
     row, won = claimed(pending=PendingAnswer(expired, 1))
     effects, outcome = play(begin(row), won, CLOSED, None)
-    assert effects[-1] == Mark(won, EndState.CLOSED, NOW, CLOSED.error)
+    assert effects[-1] == marked(won, EndState.CLOSED, NOW, CLOSED.error)
     assert outcome.end_state is EndState.CLOSED
 
 

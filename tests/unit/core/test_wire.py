@@ -69,6 +69,7 @@ CLAIM_VALUES = {
     ":lastPolledAt": {"S": "2026-01-01T00:00:00.000Z"},
 }
 CLAIM_SETS = "#claimId = :claimId, #nextPollAt = :nextPollAt, #dueShard = :dueShard, #lastPolledAt = :lastPolledAt"
+TAKEN_BACK = "REMOVE #purgeAt, #completedAt"
 COUNT_ATTEMPT = "#attemptCount = if_not_exists(#attemptCount, :zero) + :one"
 
 
@@ -78,7 +79,7 @@ def claim(row: TokenRow) -> Claim:
 
 def test_a_claim_requires_the_version_as_read() -> None:
     assert parts(claim(token_row(version=4))) == (
-        f"SET {COUNT}, {COUNT_ATTEMPT}, {CLAIM_SETS}",
+        f"SET {COUNT}, {COUNT_ATTEMPT}, {CLAIM_SETS} {TAKEN_BACK}",
         "#status = :status_as_read AND #version = :version_as_read",
         POLLING | ZERO_ONE | CLAIM_VALUES | {":version_as_read": {"N": "4"}},
     )
@@ -86,7 +87,7 @@ def test_a_claim_requires_the_version_as_read() -> None:
 
 def test_a_claim_of_a_foreign_row_requires_no_version_and_the_attempts_as_read() -> None:
     assert parts(claim(token_row(attempt_count=2))) == (
-        f"SET {COUNT}, {COUNT_ATTEMPT}, {CLAIM_SETS}",
+        f"SET {COUNT}, {COUNT_ATTEMPT}, {CLAIM_SETS} {TAKEN_BACK}",
         "#status = :status_as_read AND attribute_not_exists(#version) AND #attemptCount = :attemptCount_as_read",
         POLLING | ZERO_ONE | CLAIM_VALUES | {":attemptCount_as_read": {"N": "2"}},
     )
@@ -94,7 +95,7 @@ def test_a_claim_of_a_foreign_row_requires_no_version_and_the_attempts_as_read()
 
 def test_a_claim_for_a_kept_answer_spends_no_attempt() -> None:
     update, _, _ = parts(claim(token_row(version=4, pending=PendingAnswer(Succeed("{}")))))
-    assert update == f"SET {COUNT}, {CLAIM_SETS}"
+    assert update == f"SET {COUNT}, {CLAIM_SETS} {TAKEN_BACK}"
 
 
 def test_a_claim_asks_for_the_row_whether_it_wins_or_not() -> None:
@@ -150,6 +151,18 @@ def test_a_mark_notes_the_error() -> None:
     update, _, values = parts(Mark(CLAIMED, EndState.CLOSED, NOW, "TaskTimedOut: over"))
     assert update == f"SET {COUNT}, {END}, #lastError = :lastError {REMOVE}"
     assert values[":lastError"] == {"S": "TaskTimedOut: over"}
+
+
+def test_a_mark_says_from_when_the_row_may_be_deleted() -> None:
+    update, _, values = parts(Mark(CLAIMED, EndState.COMPLETED, NOW, purge_at=1_767_831_000))
+    assert update == f"SET {COUNT}, {END}, #purgeAt = :purgeAt {REMOVE}"
+    assert values[":purgeAt"] == {"N": "1767831000"}
+
+
+def test_a_release_counts_the_checks_that_found_no_such_job() -> None:
+    update, _, values = parts(Release(CLAIMED, UNTIL, None, unknown_checks=2))
+    assert update == f"SET {COUNT}, #nextPollAt = :nextPollAt, #unknownChecks = :unknownChecks"
+    assert values[":unknownChecks"] == {"N": "2"}
 
 
 def test_a_quarantine_requires_the_fault_as_read() -> None:

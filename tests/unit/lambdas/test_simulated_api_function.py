@@ -165,7 +165,7 @@ def test_a_job_id_that_cannot_exist_is_answered_with_an_error(api: Api, job_id: 
 
 
 def test_an_unknown_job_is_answered_with_an_error_and_not_created(api: Api) -> None:
-    assert api.check("job-none") == {"error": "unknown job 'job-none'"}
+    assert api.check("job-none") == {"error": "JobNotFound: there is no job 'job-none'"}
     assert api.table.items == {}
 
 
