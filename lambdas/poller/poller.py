@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _WORKERS = 8
 _LONGEST_KEY_BYTES = 2_048  # DynamoDB's quota for a partition key
-_SDK_ERRORS = (ClientError, BotoCoreError, OSError)
+_SDK_ERRORS = (ClientError, BotoCoreError, OSError, UnicodeDecodeError)
 
 
 class PollError(Exception):

@@ -9,8 +9,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from scheduler.core.wire import MISSING_CODES, NO_CREDENTIALS, call_error
 from scheduler.errors import CloudError, MissingError
 
-SDK_ERRORS = (ClientError, BotoCoreError, aiohttp.ClientError, TimeoutError, OSError)
-"""All that a call of the SDK raises: refusals, its own faults, time-outs and broken connections."""
+SDK_ERRORS = (ClientError, BotoCoreError, aiohttp.ClientError, TimeoutError, OSError, UnicodeDecodeError)
+"""All that a call of the SDK raises: refusals, its own faults, time-outs, broken connections, replies of no text."""
 
 
 def is_missing(error: BaseException) -> bool:

@@ -28,6 +28,7 @@ from scheduler.core.instant import Instant, format_iso
 from scheduler.core.model import MalformedRowError, TokenRow, read_row
 from scheduler.core.states import POLLING, EndState
 
+_NOT_FROM_AWS = "the reply is not the service's own: it is no JSON"
 CLOSED_CODES = frozenset({"TaskTimedOut", "TaskDoesNotExist", "InvalidToken"})
 REFUSED_CODES = frozenset({"InvalidOutput", "ValidationException", "ParamValidationError"})
 CONDITION_FAILED = "ConditionalCheckFailedException"
@@ -229,6 +230,8 @@ def write_result(
         mine = isinstance(effect, Claim) and item.get("claimId") == {"S": effect.claim_id}
         if not (mine and item.get("status") == {"S": POLLING}):
             return Lost()
+    elif not _from_aws(reply) or (isinstance(effect, Claim) and "Attributes" not in reply):
+        return Failure(_NOT_FROM_AWS)
     elif isinstance(effect, Claim):
         item = reply["Attributes"]
     else:
@@ -237,6 +240,16 @@ def write_result(
         return read_row(item)
     except MalformedRowError as fault:
         return fault
+
+
+def _from_aws(reply: dict[str, Any]) -> bool:
+    """Tell whether a reply can be AWS's own.
+
+    The SDKs take any 200 for a success, a proxy's page of HTML too, and an answer has an empty reply that shows no
+    difference. What shows it is that AWS's services always say that they send JSON.
+    """
+    headers = reply.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return "json" in headers.get("content-type", "json")
 
 
 def send_call(effect: Send | Heartbeat) -> Call:
@@ -254,7 +267,7 @@ def send_call(effect: Send | Heartbeat) -> Call:
 def send_result(effect: Send | Heartbeat, reply: dict[str, Any] | CallError) -> Delivery:
     """Give what the protocol is told of an answer or a heartbeat."""
     if not isinstance(reply, CallError):
-        return Delivery(Delivered.DELIVERED)
+        return Delivery(Delivered.DELIVERED) if _from_aws(reply) else Delivery(Delivered.DEFERRED, _NOT_FROM_AWS)
     error = effect.token.scrub(f"{reply.code}: {reply.message}")
     # LocalStack says InvalidToken to a heartbeat wherever the state has no HeartbeatSeconds.
     if reply.code in CLOSED_CODES and not (isinstance(effect, Heartbeat) and reply.code == "InvalidToken"):

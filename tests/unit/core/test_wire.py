@@ -292,6 +292,7 @@ def test_an_answer_is_one_request(effect: Send | Heartbeat, call: Call) -> None:
     assert send_call(effect) == call
 
 
+HTML: dict[str, Any] = {"ResponseMetadata": {"HTTPHeaders": {"content-type": "text/html"}}}
 CODES = [
     ("TaskTimedOut", Delivered.CLOSED),
     ("TaskDoesNotExist", Delivered.CLOSED),
@@ -378,3 +379,16 @@ def test_a_query_asks_one_shard_for_what_is_due() -> None:
 
 def test_keys_are_those_of_the_jobs_in_their_order() -> None:
     assert keys(["b", "a"]) == [{"jobId": {"S": "b"}}, {"jobId": {"S": "a"}}]
+
+
+@pytest.mark.parametrize("effect", [claim(token_row()), *OTHER_WRITES], ids=lambda effect: type(effect).__name__)
+def test_a_page_of_html_is_no_reply_to_a_write(effect: Write) -> None:
+    assert isinstance(write_result(effect, HTML | {"Attributes": ITEM}), Failure)
+
+
+def test_a_claim_without_the_row_in_its_reply_has_failed() -> None:
+    assert isinstance(write_result(claim(token_row()), {}), Failure)
+
+
+def test_a_page_of_html_delivers_nothing() -> None:
+    assert send_result(SUCCESS, HTML).kind is Delivered.DEFERRED
