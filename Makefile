@@ -4,7 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help setup demo test lint test-compose bench lock clean
+# Each in the words of some package's metadata; a part of the text is enough.
+LICENCES := MIT;Apache;BSD;ISC;Python Software Foundation;PSF;Mozilla Public License 2.0
+
+.PHONY: help setup demo test lint test-compose bench soak audit lock clean
 
 help: ## Show what there is to make.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -36,6 +39,16 @@ test-compose: setup ## Bring `docker compose up` up for real and watch a workflo
 
 bench: setup ## Compare a tick with a bare loop of the same calls, on the embedded cloud.
 	$(BIN)/python benchmarks/tick.py
+
+soak: setup ## Let replicas be killed for minutes while every tenth call fails; SEED=N repeats a run.
+	$(BIN)/python -m tests.soak.soak $(if $(SEED),--seed $(SEED))
+
+audit: setup ## Look for known vulnerabilities in the locked versions, and for licences that are not free to use.
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/audit.txt
+	for python in $(BIN)/python $(VENV)/emulator/bin/python; do \
+	  $(VENV)/audit/bin/pip-licenses --python $$python --summary --partial-match --allow-only "$(LICENCES)" || exit 1; done
+	for lock in requirements/*.txt; do $(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes -r $$lock || exit 1; done
 
 lock: ## Pin the newest versions that fit, with hashes (needs uv).
 	UV_CUSTOM_COMPILE_COMMAND="make lock" sh requirements/lock.sh

@@ -6,3 +6,4 @@ compile pyproject.toml -o requirements/runtime.txt
 compile --group pyproject.toml:build -o requirements/build.txt
 compile pyproject.toml --group pyproject.toml:dev -c requirements/runtime.txt -o requirements/dev.txt
 compile --group pyproject.toml:emulator -o requirements/emulator.txt
+compile --group pyproject.toml:audit -o requirements/audit.txt

@@ -142,6 +142,7 @@ def start(
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until all have ended; fail unless each succeeded.")
     ] = False,
+    timeout: Annotated[float | None, typer.Option(min=1, help="Seconds to wait at most; without it, for ever.")] = None,
     input_: Annotated[str, typer.Option("--input", metavar="FILE|-", help="The input, a JSON object.")] = "",
     json_: Json = False,
 ) -> None:
@@ -159,7 +160,12 @@ def start(
             if not wait:
                 _print([{"executionArn": arn} for arn in arns] if json_ else "\n".join(arns))
                 return []
-            return await waited_for(workflows, arns)
+            try:
+                async with asyncio.timeout(timeout):
+                    return await waited_for(workflows, arns)
+            except TimeoutError:
+                message = f"not all executions have ended within {timeout:g} s; they go on"
+                raise SchedulerError(message) from None
 
     executions = asyncio.run(work())
     if executions and json_:

@@ -88,6 +88,12 @@ async def test_start_waits_for_the_end_and_fails_with_a_workflow_that_fails(clou
     assert done.stderr == "callback-scheduler: 1 of 1 executions did not succeed\n"
 
 
+async def test_start_waits_no_longer_than_it_is_told(cloud: Cloud) -> None:
+    done = cloud.run("start", "--wait", "--timeout", "1")
+    assert done.returncode == 1
+    assert done.stderr == "callback-scheduler: not all executions have ended within 1 s; they go on\n"
+
+
 async def test_a_single_tick_polls_what_is_due(cloud: Cloud) -> None:
     cloud.put_row(cloud.make_job(completionPolls=5))
     done = cloud.run("tick", "--json")
