@@ -97,7 +97,7 @@ class TokenTable:
         if self._due == "scan":
             return False
         if self._indexed is None or self._clock() >= self._look_again_at:
-            table = (await self._client.describe_table(TableName=self.name))["Table"]
+            table = self._part(await self._client.describe_table(TableName=self.name), "Table")
             states = {index["IndexName"]: index["IndexStatus"] for index in table.get("GlobalSecondaryIndexes", [])}
             self._indexed = states.get(INDEX) in {"ACTIVE", "UPDATING"}
             self._look_again_at = self._clock() + _LOOK_AGAIN_SECONDS
@@ -160,6 +160,7 @@ class TokenTable:
             try:
                 with translated("table", self.name):
                     page = await read(**parameters)
+                    self._part(page, "Items")
             except CloudError:
                 self._indexed = None  # it may be the index that has gone: look before the next tick
                 raise
@@ -186,9 +187,16 @@ class TokenTable:
             await asyncio.sleep(0.05 * (2**retry - 1))
             with translated("table", self.name):
                 reply = await self._client.batch_get_item(RequestItems=wanted)
-            for item in reply["Responses"].get(self.name, []):
+            for item in self._part(reply, "Responses").get(self.name, []):
                 found[item["jobId"]["S"]] = item
             wanted = reply.get("UnprocessedKeys")
+
+    def _part(self, reply: Any, name: str) -> Any:
+        """Give a part that every reply of DynamoDB has; the SDK takes a proxy's page of HTML for a reply, too."""
+        if name not in reply:
+            message = f"table {self.name} could not be used: the reply is not DynamoDB's own: it has no {name}"
+            raise CloudError(message)
+        return reply[name]
 
     async def _tidy(self, job_id: str, state: EndState) -> None:
         """Take a row out of the index that somebody else ended and left there, or every tick would read it again."""

@@ -61,7 +61,7 @@ def poll(row: TokenRow, policy: Policy, now: Instant, tick: Instant) -> Poll:
             fault = MalformedRowError(None, None, f"cannot be claimed: {row.token.scrub(error)}")
             return (yield from quarantine(row.job_id, fault, now))
         case Failure(error):
-            return _outcome(Kind.UNREACHED, row, error=error)
+            return _outcome(Kind.UNREACHED, row, error=row.token.scrub(error))
     row = claimed
     pending = row.pending
     if pending is None:
@@ -138,7 +138,7 @@ def _deliver(row: TokenRow, pending: PendingAnswer, turn: _Turn) -> Poll:
         answer=decided,
         error=delivery.error,
         halt=delivery.unusable,
-        unmarked=done.error if isinstance(done, Failure) else None,
+        unmarked=row.token.scrub(done.error) if isinstance(done, Failure) else None,
     )
 
 
@@ -155,7 +155,7 @@ def _mark(
         # The task may have its answer: without the mark its job would be checked again, and the row end as closed.
         yield Pause(pause)
         done = yield mark
-    unmarked = done.error if isinstance(done, Failure) else None
+    unmarked = row.token.scrub(done.error) if isinstance(done, Failure) else None
     return _outcome(Kind.ENDED, row, claimed=True, end_state=end_state, answer=answer, error=error, unmarked=unmarked)
 
 
