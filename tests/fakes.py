@@ -153,15 +153,21 @@ class FakeTokenTable:
                 if not row.pending:
                     _count(new, "attemptCount")
                 _set(new, claimId=claim_id, nextPollAt=until, dueShard=shard, lastPolledAt=format_iso(now))
+                new.pop("purgeAt", None)
+                new.pop("completedAt", None)
             case Keep(row, pending, until, error):
                 _count(new, "version")
                 _set(new, pendingAnswer=write_pending(pending), nextPollAt=until, lastError=row.token.scrub(error))
-            case Release(row, until, error):
+            case Release(row, until, error, unknown):
                 _count(new, "version")
                 _set(new, nextPollAt=until, **({"lastError": row.token.scrub(error)} if error else {}))
-            case Mark(row, state, now, error):
+                if unknown != row.unknown_checks:
+                    _set(new, unknownChecks=unknown)
+            case Mark(row, state, now, error, purge_at):
                 _count(new, "version")
                 _end(new, state, now, row.token.scrub(error) if error else None)
+                if purge_at is not None:
+                    _set(new, purgeAt=purge_at)
             case Quarantine(_, fault, now, counted, with_reason):
                 if counted and fault.attribute != "version":
                     _count(new, "version")

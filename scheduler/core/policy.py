@@ -82,6 +82,11 @@ class Policy:
         return due_shard(row.job_id, self.shards)
 
 
+def due(row: TokenRow, now: Instant) -> bool:
+    """Tell whether the row's time has come; a row without one is due at once."""
+    return row.next_poll_at is None or row.next_poll_at <= now
+
+
 def give_up(row: TokenRow, now: Instant) -> Answer | None:
     """Give the failure for a job whose time or attempts are used up; None while there are some left."""
     if now > row.expires_at:

@@ -28,7 +28,7 @@ from scheduler.core.effects import (
 from scheduler.core.instant import Instant
 from scheduler.core.model import MalformedRowError, TokenRow
 from scheduler.core.outcome import Kind, Outcome
-from scheduler.core.policy import Policy, answer_for, give_up
+from scheduler.core.policy import Policy, answer_for, due, give_up
 from scheduler.core.reports import Report, Unanswered
 from scheduler.core.states import EndState
 
@@ -49,6 +49,9 @@ def poll(row: TokenRow, policy: Policy, now: Instant, tick: Instant) -> Poll:
     """Poll one row: `now` is the poll's own start, `tick` that of the tick that found the row due."""
     if row.has_source:
         return _outcome(Kind.LEFT_ALONE, row, error="the row names a source that this version does not know")
+    if not due(row, now) and row.attempt_count >= row.max_attempts and not row.pending and now <= row.expires_at:
+        # Polled out of turn, its attempts used up: the last check may be under way, and may yet find the job ended.
+        return _outcome(Kind.LOST, row, error="its last check may still be under way")
     due_again = policy.next_poll(row, now, tick)
     turn = _Turn(policy, now, due_again, until=max(due_again, policy.lease_end(now)))
     claimed = yield Claim(row, policy.new_claim_id(), now, turn.until, policy.shard(row))
