@@ -1,0 +1,125 @@
+"""The replicas: daemons that run as processes of their own, and die."""
+
+import asyncio
+import json
+import signal
+import sys
+from asyncio.subprocess import Process
+from pathlib import Path
+from typing import Any
+
+from tests.backends import local_environment
+from tests.soak.plan import SHARDS
+
+INTERVAL_SECONDS = 0.5
+CHECK_TIMEOUT_SECONDS = 1.0
+_STOP_SECONDS = 30.0
+_BAD = ("poll.crashed", "scheduler.crashed", "scheduler.failed", "row.quarantined", "row.refused")
+
+
+class Replicas:
+    """Some daemons over one cloud; each appends to a log of its own."""
+
+    def __init__(self, count: int, endpoint: str, table: str, folder: Path) -> None:
+        self.kills = 0
+        self.troubles: list[str] = []
+        self._folder = folder
+        self._processes: list[Process | None] = [None] * count
+        self._environment = local_environment(endpoint) | {
+            "SCHEDULER_TOKEN_TABLE": table,
+            "SCHEDULER_INTERVAL_SECONDS": str(INTERVAL_SECONDS),
+            "SCHEDULER_CHECK_TIMEOUT_SECONDS": str(CHECK_TIMEOUT_SECONDS),
+            "SCHEDULER_SHARDS": str(SHARDS),
+            "SCHEDULER_HTTP_PORT": "0",
+            "SCHEDULER_LOG_LEVEL": "debug",
+        }
+
+    async def start(self) -> None:
+        """Start all that do not run."""
+        for number, process in enumerate(self._processes):
+            if process is None:
+                await self._start(number)
+
+    async def kill(self, number: int) -> None:
+        """Kill one, and start it again."""
+        await self._kill(number)
+        await self._start(number)
+
+    async def kill_all(self) -> None:
+        """Kill all at once."""
+        await asyncio.gather(*[self._kill(number) for number in range(len(self._processes))])
+
+    async def stop(self) -> None:
+        """Stop all as an orchestrator does, with SIGTERM; each must drain and exit with 0."""
+        running = [process for process in self._processes if process]
+        for number, process in enumerate(running):
+            if process.returncode is None:
+                process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(_STOP_SECONDS):
+                code = await process.wait()
+            if code:
+                self.troubles.append(f"replica {number} exited with {code} on SIGTERM")
+        self._processes = [None] * len(running)
+
+    async def abandon(self) -> None:
+        """Kill what still runs: the soak ends here, whatever for."""
+        running = [process for process in self._processes if process and process.returncode is None]
+        for process in running:
+            process.kill()
+        for process in running:
+            await process.wait()
+
+    def bad_lines(self, tokens: list[str]) -> list[str]:
+        """Give what no log should show: crashes, rows set aside, and task tokens."""
+        bad = []
+        for log in sorted(self._folder.iterdir()):
+            text = log.read_text("utf-8", "replace")
+            bad += [f"{log.name}: {line[:500]}" for line in text.splitlines() if _event(line) in _BAD]
+            if log.suffix == ".err" and text.strip():
+                bad.append(f"{log.name}: {text.strip()[-500:]}")
+            bad += [f"{log.name} shows a task token" for token in tokens if token in text]
+        return bad
+
+    def lines_about(self, job_id: str, most: int = 30) -> list[str]:
+        """Give the last lines that the logs have about a job, in their order of time."""
+        lines = [line for log in self._folder.glob("*.log") for line in log.read_text("utf-8", "replace").splitlines()]
+        about = [line for line in lines if job_id in line]
+        return sorted(about, key=lambda line: str(_read(line).get("timestamp")))[-most:]
+
+    async def _start(self, number: int) -> None:
+        with (
+            (self._folder / f"replica-{number}.log").open("ab") as log,
+            (self._folder / f"replica-{number}.err").open("ab") as errors,
+        ):
+            self._processes[number] = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "scheduler", "run"),
+                env=self._environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=errors,
+                start_new_session=True,  # Ctrl-C is for the soak, which kills them itself
+            )
+
+    async def _kill(self, number: int) -> None:
+        process = self._processes[number]
+        if process is None:
+            return
+        if process.returncode is None:
+            process.kill()
+        code = await process.wait()
+        self._processes[number] = None
+        self.kills += 1
+        if code != -signal.SIGKILL:
+            self.troubles.append(f"replica {number} had ended by itself, with exit code {code}")
+
+
+def _read(line: str) -> dict[str, Any]:
+    try:
+        read = json.loads(line)
+    except ValueError:  # cut off by a kill
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+def _event(line: str) -> str | None:
+    return _read(line).get("event")
