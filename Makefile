@@ -32,7 +32,7 @@ lint: setup ## Check style, types and the direction of imports.
 	$(BIN)/lint-imports
 
 test: lint ## Run every check and every test that needs no container engine.
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 test-compose: setup ## Bring `docker compose up` up for real and watch a workflow end.
 	$(BIN)/pytest tests/compose

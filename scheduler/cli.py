@@ -221,7 +221,7 @@ def poll(job_id: str, json_: Json = False) -> None:
             return outcome.reply()
 
     reply = asyncio.run(work())
-    _print(reply if json_ else "  ".join(f"{name}={value}" for name, value in reply.items()))
+    _print(reply if json_ else "  ".join(f"{name}={log.printable(str(value))}" for name, value in reply.items()))
 
 
 @app.command(epilog="Example: callback-scheduler monitor --watch")

@@ -13,6 +13,10 @@ class CloudError(SchedulerError):
     """The cloud could not be used: unreachable, throttled, access denied. It may pass by itself."""
 
 
+class CredentialsError(CloudError):
+    """There are no credentials. Clients that were made without any never get some: only new ones do."""
+
+
 class MissingError(CloudError):
     """A table, function or state machine does not exist; the line names it and the command that makes it."""
 

@@ -19,6 +19,11 @@ def logger(name: str = ROOT) -> structlog.stdlib.BoundLogger:
     return log
 
 
+def printable(text: str) -> str:
+    """Give a text for a terminal: one that would break the line or move the cursor is quoted and escaped."""
+    return text if text.isprintable() else repr(text)
+
+
 def configure(level: str, style: str, stream: TextIO | None = None) -> None:
     """Send every logger of the process to the stream (standard output), the libraries' ones too.
 
@@ -74,8 +79,8 @@ def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDi
 def _printable(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Escape what would move a terminal's cursor."""
     for name, value in event.items():
-        if isinstance(value, str) and not value.isprintable():
-            event[name] = repr(value)
+        if isinstance(value, str):
+            event[name] = printable(value)
     return event
 
 

@@ -15,6 +15,7 @@ from scheduler.aws.workflows import Workflows
 from scheduler.core.instant import Instant, format_iso
 from scheduler.core.states import POLLING
 from scheduler.errors import CloudError
+from scheduler.log import printable
 from scheduler.settings import Settings
 
 _COLOURS = {
@@ -75,7 +76,7 @@ def attempts(row: Mapping[str, Any]) -> str:
 
 def styled(status: str) -> Text:
     """Colour a status; whatever is neither waiting nor well is shown in red. Never read as markup."""
-    return Text(status, _COLOURS.get(status, "red"))
+    return Text(printable(status), _COLOURS.get(status, "red"))
 
 
 async def _section(title: str, entries: Any) -> Section:
@@ -138,12 +139,15 @@ def _instant(at: object) -> str | None:
 def _table(section: Section) -> Table:
     table = Table(title=section.title, title_justify="left", title_style="bold", expand=False)
     if section.problem or not section.entries:
-        table.add_column(Text(section.problem or "none", "red" if section.problem else "dim"))
+        table.add_column(Text(printable(section.problem or "none"), "red" if section.problem else "dim"))
         return table
     for name in section.entries[0]:
         table.add_column(name, overflow="fold")
     for entry in section.entries:
         table.add_row(
-            *(styled(str(v)) if k in {"status", "outcome"} and v else Text(str(v or "")) for k, v in entry.items())
+            *(
+                styled(str(v)) if k in {"status", "outcome"} and v else Text(printable(str(v or "")))
+                for k, v in entry.items()
+            )
         )
     return table

@@ -149,12 +149,18 @@ class LambdaPoller:
             outcomes = [replace(failed, job_id=job_id) for job_id in job_ids]
         else:
             outcomes = [_read_result(job_id, result) for job_id, result in zip(job_ids, results, strict=True)]
-        executions = {row.job_id: row.execution_id for row in rows if isinstance(row, TokenRow)}
-        return [replace(outcome, execution_id=executions.get(outcome.job_id)) for outcome in outcomes]
+        return [_about(row, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
 
     async def probe(self) -> None:
         """Ask whether the poller is there. Raises MissingError or CloudError where it is not."""
         await self._functions.probe(self._name)
+
+
+def _about(row: Found, outcome: Outcome) -> Outcome:
+    """Add what the row says to an outcome, and take its token out of what somebody's poller said."""
+    if isinstance(row, Malformed):
+        return outcome
+    return replace(outcome, execution_id=row.execution_id, error=outcome.error and row.token.scrub(outcome.error))
 
 
 def _results(reply: Invocation | NoInvocation, count: int | None) -> list[Any] | Unanswered:

@@ -61,7 +61,8 @@ def dynamodb_local() -> Iterator[str]:
     command += ["-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)]
     log = jar.parent / "dynamodb-local.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=jar.parent, stdout=output, stderr=output)
+        # In a group of its own, so that a Ctrl-C ends it when its user is done, and not before.
+        process = subprocess.Popen(command, cwd=jar.parent, stdout=output, stderr=output, start_new_session=True)
     try:
         endpoint = f"http://127.0.0.1:{port}"
         _wait(endpoint, process, log)

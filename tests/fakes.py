@@ -148,21 +148,13 @@ class FakeTokenTable:
             raise _Refused(CONDITION_FAILED, message, old or None)
         new = dict(old)
         match effect:
-            case Claim(row, claim_id, now, until, shard):
-                _count(new, "version")
-                if not row.pending:
-                    _count(new, "attemptCount")
-                _set(new, claimId=claim_id, nextPollAt=until, dueShard=shard, lastPolledAt=format_iso(now))
-                new.pop("purgeAt", None)
-                new.pop("completedAt", None)
+            case Claim():
+                _claim(new, effect)
             case Keep(row, pending, until, error):
                 _count(new, "version")
                 _set(new, pendingAnswer=write_pending(pending), nextPollAt=until, lastError=row.token.scrub(error))
-            case Release(row, until, error, unknown):
-                _count(new, "version")
-                _set(new, nextPollAt=until, **({"lastError": row.token.scrub(error)} if error else {}))
-                if unknown != row.unknown_checks:
-                    _set(new, unknownChecks=unknown)
+            case Release():
+                _release(new, effect)
             case Mark(row, state, now, error, purge_at):
                 _count(new, "version")
                 _end(new, state, now, row.token.scrub(error) if error else None)
@@ -175,6 +167,27 @@ class FakeTokenTable:
         _fits(new)
         self.items[job_id] = new
         return dict(new)
+
+
+def _claim(item: dict[str, Attribute], claim: Claim) -> None:
+    _count(item, "version")
+    if not claim.row.pending:
+        _count(item, "attemptCount")
+    now = format_iso(claim.now)
+    _set(item, claimId=claim.claim_id, nextPollAt=claim.until, dueShard=claim.shard, lastPolledAt=now)
+    item.pop("purgeAt", None)
+    item.pop("completedAt", None)
+
+
+def _release(item: dict[str, Attribute], release: Release) -> None:
+    _count(item, "version")
+    _set(item, nextPollAt=release.until)
+    if release.error:
+        _set(item, lastError=release.row.token.scrub(release.error))
+    if release.unspent:
+        _set(item, attemptCount=from_attribute(item["attemptCount"]) - 1)
+    if release.unknown_checks != release.row.unknown_checks:
+        _set(item, unknownChecks=release.unknown_checks)
 
 
 def _due_at(item: Item) -> Decimal:

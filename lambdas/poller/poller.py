@@ -166,7 +166,8 @@ def _poller() -> Poller:
 
     check_timeout = float(os.environ.get("SCHEDULER_CHECK_TIMEOUT_SECONDS", "10"))
     return Poller(
-        dynamodb=boto3.client("dynamodb", config=config(SEND_TIMEOUT_SECONDS - 1, 3)),
+        # Two tries within what the lease allows for a call.
+        dynamodb=boto3.client("dynamodb", config=config(1, 2)),
         # The protocol counts and repeats these two calls itself.
         stepfunctions=boto3.client("stepfunctions", config=config(SEND_TIMEOUT_SECONDS - 1, 1)),
         functions=boto3.client("lambda", config=config(check_timeout, 1)),

@@ -5,11 +5,20 @@ from contextlib import contextmanager
 
 import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from scheduler.core.wire import MISSING_CODES, NO_CREDENTIALS, call_error
-from scheduler.errors import CloudError, MissingError
+from scheduler.errors import CloudError, CredentialsError, MissingError
 
-SDK_ERRORS = (ClientError, BotoCoreError, aiohttp.ClientError, TimeoutError, OSError, UnicodeDecodeError)
+SDK_ERRORS = (
+    ClientError,
+    BotoCoreError,
+    ResponseParserError,  # of a reply that should be XML; it is no BotoCoreError
+    aiohttp.ClientError,
+    TimeoutError,
+    OSError,
+    UnicodeDecodeError,
+)
 """All that a call of the SDK raises: refusals, its own faults, time-outs, broken connections, replies of no text."""
 
 
@@ -30,4 +39,5 @@ def translated(kind: str, name: str) -> Iterator[None]:
         message = " ".join(f"{kind} {name} could not be used: {failure.code}: {failure.message}".split())
         if failure.code in NO_CREDENTIALS:
             message += " (set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role)"
+            raise CredentialsError(message) from error
         raise CloudError(message) from error

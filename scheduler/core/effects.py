@@ -64,13 +64,15 @@ class Keep:
 class Release:
     """Give the row free before its lease has run out, and note what the check said. Told: as Keep.
 
-    `unknown_checks` counts the checks in a row that found the job unknown at its source.
+    `unknown_checks` counts the checks in a row that found the job unknown at its source; `unspent` gives the attempt
+    back.
     """
 
     row: TokenRow
     until: Instant
     error: str | None
     unknown_checks: int = 0
+    unspent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,9 @@ def _wait(row: TokenRow, report: Report, turn: _Turn) -> Poll:
     # The claim holds the row for as long as a poll may take; a shorter interval would be stretched to that.
     unknown = row.unknown_checks + 1 if isinstance(report, Unanswered) and report.unknown_job else 0
     if turn.due_again < turn.until or error or unknown != row.unknown_checks:
-        yield Release(row, turn.due_again, error, unknown)
+        # Where the source is missing, denied or out of reach, no check was made: the attempt is not spent.
+        unspent = isinstance(report, Unanswered) and report.unusable
+        yield Release(row, turn.due_again, error, unknown, unspent)
     if isinstance(report, Unanswered):
         return _outcome(Kind.CHECK_FAILED, row, claimed=True, error=error, halt=report.unusable)
     return _outcome(Kind.IN_PROGRESS, row, claimed=True)

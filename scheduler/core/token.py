@@ -1,7 +1,9 @@
 """The task token: a secret that shows only its fingerprint."""
 
 import hashlib
+from itertools import takewhile
 
+_TELLING = 16  # characters by which the beginning of a token is known
 MAX_LENGTH = 2048  # of SendTaskSuccess and SendTaskFailure, in characters
 
 
@@ -22,8 +24,13 @@ class TaskToken:
         return hashlib.sha256(self._secret.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
     def scrub(self, text: str) -> str:
-        """Take the secret out of a text that somebody else wrote, such as a service's error message."""
-        return text.replace(self._secret, str(self))
+        """Take the secret out of a text that somebody else wrote, such as a service's error message.
+
+        The text may have been cut, and the secret with it: what begins like it goes as far as it is alike.
+        """
+        first, *others = text.split(self._secret[:_TELLING])
+        rest = self._secret[_TELLING:]
+        return str(self).join([first, *(other[_alike(other, rest) :] for other in others)])
 
     def __str__(self) -> str:
         return f"<token {self.fingerprint()}>"
@@ -35,3 +42,8 @@ class TaskToken:
 
     def __hash__(self) -> int:
         return hash(self._secret)
+
+
+def _alike(one: str, other: str) -> int:
+    """Count the characters with which both begin."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))

@@ -187,6 +187,9 @@ def _release(update: _Update, release: Release) -> None:
     update.set(nextPollAt=release.until)
     if release.error:
         update.set(lastError=_noted(release.row, release.error))
+    if release.unspent:
+        attempts, one = update.name("attemptCount"), update.value("one", {"N": "1"})
+        update.sets.append(f"{attempts} = {attempts} - {one}")
     if release.unknown_checks != release.row.unknown_checks:
         update.set(unknownChecks=release.unknown_checks)
 

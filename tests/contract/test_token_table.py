@@ -118,6 +118,12 @@ async def test_a_released_row_is_due_earlier(table: TableUnderTest) -> None:
     assert [again.last_error for again in await found(table, NOW + 10)] == ["no reply"]
 
 
+async def test_a_release_may_give_the_attempt_back(table: TableUnderTest) -> None:
+    row = await claimed(table, indexed_item())
+    assert await table.write(Release(row, NOW + 10, "denied", unspent=True)) is None
+    assert (await table.get("job-1") or {})["attemptCount"] == {"N": "0"}
+
+
 async def test_only_the_holder_of_the_claim_keeps_or_releases(table: TableUnderTest) -> None:
     row = replace(await claimed(table, indexed_item(), "theirs"), claim_id="mine")
     assert await table.write(Release(row, NOW, None)) == Lost()

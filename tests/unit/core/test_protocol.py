@@ -265,17 +265,24 @@ def test_a_job_that_its_source_knows_again_is_counted_anew() -> None:
     assert effects[2:] == [Release(won, TICK + 60_000, None, 0)]
 
 
-@pytest.mark.parametrize(("next_poll_at", "asked"), [(NOW + 1, False), (NOW, True), (None, True)])
-def test_a_job_whose_last_check_may_be_under_way_is_not_given_up_by_a_poll_out_of_turn(
-    next_poll_at: int | None, *, asked: bool
-) -> None:
+def test_a_job_whose_last_check_may_be_under_way_is_not_given_up_by_a_poll_out_of_turn() -> None:
+    row = token_row(attempt_count=10, max_attempts=10, next_poll_at=NOW + 1)
+    effects, outcome = play(begin(row))
+    assert (effects, outcome.kind) == ([], Kind.LOST)
+
+
+@pytest.mark.parametrize("next_poll_at", [NOW, None])
+def test_a_job_that_is_due_with_its_attempts_used_up_is_given_up(next_poll_at: int | None) -> None:
     row = token_row(attempt_count=10, max_attempts=10, next_poll_at=next_poll_at)
-    try:
-        effect = next(begin(row))
-    except StopIteration as end:
-        assert (end.value.kind, asked) == (Kind.LOST, False)
-    else:
-        assert (type(effect), asked) == (Claim, True)
+    effects, outcome = play(begin(row), row.claimed("claim-1"), DELIVERED, None)
+    assert kinds(effects) == [Claim, Send, Mark]
+    assert outcome.end_state is EndState.MAX_ATTEMPTS
+
+
+def test_an_attempt_at_a_source_that_cannot_be_used_is_given_back() -> None:
+    row, won = claimed()
+    effects, _ = play(begin(row), won, Unanswered("denied", unusable=True), None)
+    assert effects[2:] == [Release(won, TICK + 60_000, "denied", unspent=True)]
 
 
 def test_an_answer_is_kept_at_once_where_the_retry_budget_is_used_up() -> None:

@@ -165,6 +165,12 @@ def test_a_release_counts_the_checks_that_found_no_such_job() -> None:
     assert values[":unknownChecks"] == {"N": "2"}
 
 
+def test_a_release_may_give_the_attempt_back() -> None:
+    update, _, values = parts(Release(CLAIMED, UNTIL, None, unspent=True))
+    assert update == f"SET {COUNT}, #nextPollAt = :nextPollAt, #attemptCount = #attemptCount - :one"
+    assert values[":one"] == {"N": "1"}
+
+
 def test_a_quarantine_requires_the_fault_as_read() -> None:
     assert parts(Quarantine("job-1", FAULT, NOW)) == (
         f"SET {COUNT}, {END}, #lastError = :lastError {REMOVE}",

@@ -88,6 +88,9 @@ def _apply(action: str, part: str, item: Item, names: Mapping[str, str], values:
     elif action == "ADD":
         name, value = part.split()
         item[name] = _sum(item.get(name, {"N": "0"}), values[value])
+    elif given_back := re.fullmatch(r"(\S+) = (\S+) - (\S+)", part):
+        name, held, less = given_back.groups()
+        item[names[name]] = {"N": str(int(item[names[held]]["N"]) - int(values[less]["N"]))}
     elif counted := re.fullmatch(r"(\S+) = if_not_exists\((\S+), (\S+)\) \+ (\S+)", part):
         item[names[counted[1]]] = _sum(item.get(names[counted[2]], values[counted[3]]), values[counted[4]])
     else:

@@ -160,7 +160,6 @@ def test_a_job_id_that_cannot_exist_is_an_error(world: World, job_id: Any) -> No
         (Raised("KeyError", "oops"), "KeyError: oops"),
         (b"not JSON", "not JSON"),
         (ReadTimeoutError(endpoint_url="http://source"), "ReadTimeoutError"),
-        (client_error("ResourceNotFoundException"), "does not exist; `callback-scheduler deploy` makes it"),
         (ConnectionResetError("reset"), "ConnectionResetError: reset"),
     ],
 )
@@ -172,6 +171,15 @@ def test_a_check_that_fails_is_a_spent_attempt_and_says_why(world: World, status
     assert (reply["status"], reply["attempt"], reply["outcome"]) == ("IN_PROGRESS", 1, "check_failed")
     assert reason in reply["reason"]
     assert (world.row("job-1")["status"], world.row("job-1")["attemptCount"]) == ("POLLING", 1)
+
+
+def test_a_source_that_does_not_exist_costs_no_attempt(world: World) -> None:
+    world.status = lambda _: client_error("ResourceNotFoundException")
+
+    reply = world.poll({"jobId": world.add("job-1")})
+
+    assert reply["reason"] == "function source does not exist; `callback-scheduler deploy` makes it"
+    assert (world.row("job-1")["status"], world.row("job-1")["attemptCount"]) == ("POLLING", 0)
 
 
 def test_a_lost_claim_is_replied_as_in_progress_and_asks_nobody(world: World) -> None:

@@ -1,0 +1,156 @@
+"""Rows 28 to 30: ticks that last too long, jobs registered twice, rows that crash their poller."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from create_job import JobCreator, TokenConflictError
+from scheduler import clock
+from scheduler.core.attributes import from_item
+from simulated_api import SimulatedApi
+from tests.faults.world import KILLED, AddedJob, World, until
+
+
+def test_fault_28_ticks_never_overlap_and_those_skipped_are_counted_and_logged(world: World) -> None:
+    jobs = [world.add(f"job-{number}", polls=3) for number in range(3)]
+    with world.daemon(SCHEDULER_CHECK_TIMEOUT_SECONDS="30") as daemon:
+        with world.aws.faults.hold("Invoke", containing="job-0") as held:
+            held.wait()
+            until(lambda: len(daemon.events("tick.skipped")) >= 3)
+            assert daemon.events("tick.finished") == []
+            assert world.aws.jobs.checks("job-1") <= 1
+        assert [world.ended(job)["status"] for job in jobs] == ["COMPLETED"] * 3
+        assert daemon.stop() == 0
+        lines = daemon.lines()
+    skipped = [line for line in lines if line["event"] == "tick.skipped"]
+    assert [line["skipped_ticks"] for line in skipped] == list(range(1, len(skipped) + 1))
+    assert {(line["level"], line["reason"], line["ticks"]) for line in skipped} == {
+        ("warning", "the last tick still runs", 1)
+    }
+    assert lines[-1]["event"] == "scheduler.stopped"
+    assert lines[-1]["skipped_ticks"] == len(skipped)
+    # Each tick's lines stand together: none begins before the one before it has ended.
+    ids = [line["tick_id"] for line in lines if "tick_id" in line]
+    assert sum(one != other for one, other in itertools.pairwise(ids)) == len(set(ids)) - 1
+    assert world.aws.jobs.all_checks() == {f"job-{number}": 3 for number in range(3)}
+
+
+class Creating:
+    """The function create-job over the world's token table, and the simulated API with a table of its own."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        keys: Any = {"region_name": "us-east-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
+        retries: Any = {"mode": "standard", "total_max_attempts": 3}
+        config = Config(read_timeout=2, retries=retries)
+        self._dynamodb = boto3.client("dynamodb", endpoint_url=world.aws.endpoint, config=config, **keys)
+        self._functions = boto3.client("lambda", endpoint_url=world.aws.endpoint, config=config, **keys)
+        self.jobs_table = f"{world.table}-jobs"
+        world.dynamodb.create_table(
+            TableName=self.jobs_table,
+            KeySchema=[{"AttributeName": "jobId", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "jobId", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        world.aws.functions.add("api", SimulatedApi(world.dynamodb, self.jobs_table).answer)
+
+    def close(self) -> None:
+        self.world.dynamodb.delete_table(TableName=self.jobs_table)
+        self._dynamodb.close()
+        self._functions.close()
+
+    def create(self, token: str, api: str = "api", record: str = "r-1") -> str:
+        creator = JobCreator(self._dynamodb, self._functions, self.world.table, api, 4, clock.now)
+        config = {"intervalSeconds": 0.2}
+        event = {"taskToken": token, "executionId": "arn:e", "record": {"id": record}, "pollingConfig": config}
+        job_id: str = creator.create(event)["jobId"]
+        return job_id
+
+    def jobs(self) -> list[dict[str, Any]]:
+        return [from_item(item) for item in self.world.dynamodb.scan(TableName=self.jobs_table)["Items"]]
+
+
+@pytest.fixture
+def creating(world: World) -> Iterator[Creating]:
+    creating = Creating(world)
+    yield creating
+    creating.close()
+
+
+@pytest.mark.parametrize("operation", ["PutItem", "Invoke"])
+def test_fault_29_create_job_retried_after_a_lost_reply_makes_one_row_and_one_job(
+    world: World, creating: Creating, operation: str
+) -> None:
+    token = world.aws.tokens.waiting()
+    with world.aws.faults.drop_reply(operation) as lost:
+        job_id = creating.create(token)
+        assert lost.met == 1
+    before = world.row(job_id)
+    assert creating.create(token) == job_id  # Step Functions' own retry, with the same token
+    assert (world.rows(), len(creating.jobs())) == ({job_id: before}, 1)
+    assert (before["taskToken"], before["attemptCount"], before["version"]) == (token, 0, 0)
+
+
+def test_fault_29_create_job_run_many_times_at_once_makes_one_row_and_one_job(world: World, creating: Creating) -> None:
+    tokens = [world.aws.tokens.waiting() for _ in range(2)]
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(creating.create, tokens * 4))
+    assert len(set(made)) == 2
+    assert {row["jobId"]: row["taskToken"] for row in world.rows().values()} == dict(zip(made[:2], tokens, strict=True))
+    assert {job["jobId"] for job in creating.jobs()} == set(made)
+
+
+def test_fault_29_a_retry_during_the_polls_takes_nothing_back(world: World, creating: Creating) -> None:
+    token = world.aws.tokens.waiting()
+    job = AddedJob(creating.create(token), token)
+    with world.daemon(SCHEDULER_SOURCE_FUNCTION="api") as daemon:
+        until(lambda: world.row(job)["attemptCount"])
+        assert creating.create(token) == job.job_id
+        assert world.row(job)["attemptCount"] >= 1
+        row = world.ended(job)
+        assert creating.create(token) == job.job_id
+        world.ticks(daemon)
+    assert (row["status"], world.row(job)) == ("COMPLETED", row)
+    assert world.answers(job) == ["SendTaskSuccess"]
+
+
+def test_fault_29_a_new_token_never_silently_replaces_another(world: World, creating: Creating) -> None:
+    held, other = world.add("job-1"), world.aws.tokens.waiting()
+    world.aws.functions.add("careless-api", lambda _event: {"jobId": held.job_id})
+    before = world.row(held)
+    with pytest.raises(TokenConflictError, match="another task waits for job job-1 already") as raised:
+        creating.create(other, api="careless-api")
+    assert world.row(held) == before
+    assert not {token for token in (held.token, other) if token in repr(raised.value)}
+
+
+def test_fault_30_a_row_that_crashes_its_poller_each_time_reaches_max_attempts(world: World) -> None:
+    """The poller dies with its check, as one does that a reply makes run out of memory."""
+    poison = world.add("poison", row={"maxAttempts": 2})
+    for attempt in (1, 2):
+        with world.daemon(failpoint="before-check", SCHEDULER_INTERVAL_SECONDS="60") as daemon:
+            assert daemon.process.wait(30) == KILLED
+        assert (world.row(poison)["attemptCount"], world.row(poison)["status"]) == (attempt, "POLLING")
+        world.make_due(poison)
+    with world.daemon(failpoint="before-check") as daemon:
+        row = world.ended(poison)
+        world.ticks(daemon)
+        assert daemon.process.poll() is None
+    assert (row["status"], row["attemptCount"], world.aws.jobs.checks("poison")) == ("MAX_ATTEMPTS", 3, 0)
+    (answer,) = world.aws.ledger[poison.token]
+    assert (answer.operation, answer.error) == ("SendTaskFailure", "MaxAttemptsExceeded")
+
+
+def test_fault_30_the_poller_lambda_that_dies_each_time_gives_the_job_up_too(world: World) -> None:
+    poison = world.add("poison", row={"maxAttempts": 1})
+    assert world.poll_once("lambda", poison, failpoint="before-check") == KILLED
+    world.make_due(poison)
+    done = world.poller_lambda({"jobId": "poison"}, failpoint="before-check")
+    assert json.loads(done.stdout) == {"status": "MAX_ATTEMPTS"}
+    assert (world.row(poison)["status"], world.answers(poison)) == ("MAX_ATTEMPTS", ["SendTaskFailure"])

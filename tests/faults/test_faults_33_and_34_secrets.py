@@ -1,0 +1,182 @@
+"""Rows 33 and 34: what breaks lines, and tokens: neither may get out, whoever wrote them where."""
+
+import json
+import subprocess
+import urllib.error
+import urllib.request
+from typing import Any
+
+import pytest
+
+from scheduler.core.answers import PendingAnswer, succeed
+from scheduler.core.effects import Claim, Heartbeat, Keep, Mark, Release, Send
+from scheduler.core.model import read_found, read_row
+from scheduler.core.protocol import poll
+from scheduler.core.states import EndState
+from scheduler.core.wire import CallError, send_result
+from tests.e2e.cloud import COMMAND
+from tests.fakes import fixed_policy
+from tests.faults.world import AddedJob, Daemon, World, until
+
+NASTY = ["two\nlines\r\n", "\x1b[31mred\x1b[0m \x1b[2J", "\"quotes\" 'and' \\", "\u2028 \u202e \x85 \x07"]
+
+
+def run(world: World, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end, whatever its exit code."""
+    return subprocess.run(
+        [COMMAND, *arguments], env=world.environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def read(daemon: Daemon, path: str) -> str:
+    """Read a page of a daemon's, whatever its status."""
+    url = f"http://127.0.0.1:{daemon.events('scheduler.started')[0]['http_port']}/{path}"
+    try:
+        with urllib.request.urlopen(url, timeout=5) as page:
+            return bytes(page.read()).decode()
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return refusal.read().decode()
+
+
+def assert_moves_no_cursor(text: str) -> None:
+    assert [character for character in text if not character.isprintable() and character != "\n"] == []
+
+
+def test_fault_33_line_breaks_ansi_codes_and_quotes_stay_within_one_json_line(world: World) -> None:
+    names = [f"job {nasty}" for nasty in NASTY]
+    for name in names:
+        world.add(name)
+    world.add(f"bad {NASTY[0]}{NASTY[1]}", row={"expiresAt": "".join(NASTY)})
+    world.aws.functions.add("rude", lambda event: {"error": f"{event['jobId']} {''.join(NASTY)}"})
+    with world.daemon(SCHEDULER_SOURCE_FUNCTION="rude", SCHEDULER_INTERVAL_SECONDS="60") as daemon:
+        until(lambda: daemon.events("tick.finished"))
+        assert_moves_no_cursor(read(daemon, "readyz"))
+        failed = daemon.events("poll.check_failed")
+        assert len(daemon.events("row.quarantined")) == 1
+    assert sorted(line["job_id"] for line in failed) == sorted(names)
+    assert all("".join(NASTY) in line["error"] for line in failed)
+    text = world.texts().strip()
+    assert text.isascii()
+    assert_moves_no_cursor(text)
+    assert all(json.loads(line)["event"] for line in text.split("\n"))
+
+
+@pytest.mark.parametrize("json_", [[], ["--json"]], ids=["people", "json"])
+def test_fault_33_no_command_lets_a_job_id_or_an_error_move_the_cursor(world: World, json_: list[str]) -> None:
+    job_id = f"job {''.join(NASTY)}"
+    world.add(job_id, row={"lastError": "".join(NASTY)})
+    world.aws.functions.add("poc-simulated-api", lambda _event: {"error": "".join(NASTY)})
+    for command in (["monitor"], ["poll", job_id]):
+        done = run(world, *command, *json_)
+        assert done.stdout
+        assert_moves_no_cursor(done.stdout)
+        assert_moves_no_cursor(done.stderr)
+
+
+def fragments(token: str) -> list[str]:
+    """Give parts of a token, of which whatever shows 48 characters of it in a row shows one."""
+    return [token[start : start + 24] for start in range(16, len(token) - 24, 24)]
+
+
+def shown(tokens: dict[str, str], text: str) -> list[str]:
+    return [name for name, token in tokens.items() if any(part in text for part in [token, *fragments(token)])]
+
+
+def everywhere(world: World) -> dict[str, AddedJob]:
+    """Add rows whose tokens stand in every place where somebody may have put them."""
+    jobs = {
+        "ours": world.add("ours", polls=2, row={"heartbeat": True}),
+        "foreign": world.add("foreign", polls=2, foreign=True),
+        "failing": world.add("failing", fail_with="no paper"),
+        "waiting": world.add("waiting", polls=99, row={"intervalSeconds": 3_600}),
+    }
+    for name in ("attemptCount", "expiresAt", "intervalSeconds", "version", "pendingAnswer"):
+        token = world.aws.tokens.waiting()
+        wrong: dict[str, Any] = {name: {"S": token}}
+        world.put(f"bad-{name}", token, **wrong)
+        jobs[f"bad-{name}"] = AddedJob(f"bad-{name}", token)
+    for name, held in (("list", {"L": [{"S": "?"}]}), ("map", {"M": {"S": {"S": "?"}}})):
+        job = world.add(f"bad-{name}")
+        kind = next(iter(held))
+        world.change(job, taskToken={kind: [{"S": job.token}]} if kind == "L" else {kind: {"S": {"S": job.token}}})
+        jobs[f"bad-{name}"] = job
+    for name in ("replied", "raised", "cut", "result"):
+        jobs[name] = world.add(name, row={"intervalSeconds": 3_600})
+    for name, operation, code in (
+        ("closed", "SendTask*", "InvalidToken"),
+        ("throttled", "SendTask*", "ThrottlingException"),
+        ("refused", "SendTask*", "ValidationException"),
+        ("unclaimable", "UpdateItem", "ValidationException"),
+        ("unreached", "UpdateItem", "InternalServerError"),
+    ):
+        jobs[name] = world.add(name, row={"intervalSeconds": 3_600})
+        message = f"it is '{jobs[name].token}' that is wrong"
+        within = jobs[name].token if operation == "SendTask*" else f'"{name}"'
+        world.aws.faults.fail(operation, code=code, message=message, times=3, containing=within)
+    return jobs
+
+
+def test_fault_34_a_canary_token_is_found_nowhere(world: World) -> None:
+    jobs = everywhere(world)
+    tokens = {name: job.token for name, job in jobs.items()}
+
+    def talkative(event: Any) -> Any:
+        name = event["jobId"]
+        match name:
+            case "replied":
+                return {"error": tokens[name]}
+            case "cut":
+                return {"status": f"what is {tokens[name]} to me?"}
+            case "raised":
+                raise RuntimeError(tokens[name])
+            case "failing":
+                return {"status": "FAILED", "reason": "no paper"}
+            case "waiting":
+                return {"status": "IN_PROGRESS", "data": tokens[name]}
+        return {"status": "COMPLETED", "data": tokens[name]}
+
+    world.aws.functions.add("talkative", talkative)
+    world.environment["SCHEDULER_SOURCE_FUNCTION"] = "talkative"
+    with world.daemon() as daemon:
+        until(lambda: all(row["attemptCount"] for row in world.rows().values() if row["status"] == "POLLING"))
+        until(lambda: daemon.events("tick.finished")[2:])
+        seen = [read(daemon, path) for path in ("livez", "readyz", "", "metrics")]
+    for arguments in (["monitor"], ["check"], ["poll", "cut"]):
+        done = run(world, *arguments)
+        seen += [done.stdout, done.stderr]
+    world.poller_lambda({"jobIds": [*tokens]})
+    logged = world.texts()
+    events = {line["event"] for line in daemon.lines()}
+    assert events >= {"row.quarantined", "answer.delivered", "answer.closed", "answer.deferred", "poll.check_failed"}
+    assert shown(tokens, logged) == []
+    assert shown(tokens, "\n".join(seen)) == []
+
+
+def test_fault_34_nothing_that_holds_a_token_shows_it() -> None:
+    token = "AQ-canary-" + "0123456789abcdef" * 8
+    item: Any = {
+        "jobId": {"S": "job-1"},
+        "taskToken": {"S": token},
+        "expiresAt": {"S": "2099-01-01T00:00:00Z"},
+        "attemptCount": {"N": "0"},
+        "maxAttempts": {"N": "1"},
+    }
+    row, answer = read_row(item), succeed({"jobId": "job-1"})
+    bad = [read_found({**item, name: {"S": token}}) for name in ("expiresAt", "attemptCount", "pendingAnswer")]
+    refused = send_result(Send(row.token, answer), CallError("InvalidToken", f"Invalid Token: '{token}'"))
+    things = [
+        row,
+        row.token,
+        *bad,
+        *(getattr(one, "fault", one) for one in bad),
+        Claim(row, "claim-1", 0, 1, 2),
+        Send(row.token, answer),
+        Heartbeat(row.token),
+        Keep(row, PendingAnswer(answer), 1, "why"),
+        Release(row, 1, None),
+        Mark(row, EndState.FAILED, 1),
+        refused,
+        poll(row, fixed_policy(), 0, 0),
+    ]
+    assert shown({"canary": token}, "\n".join(f"{thing} {thing!r}" for thing in things)) == []
