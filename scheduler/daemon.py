@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 import time
 from contextlib import AsyncExitStack, suppress
@@ -32,7 +33,9 @@ _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 10.0
 
 
 def _backoff(retry: int) -> float:
-    return min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2.0 ** min(retry, 10))
+    """Give the seconds to wait before a retry: exponential, with full jitter, for replicas come back all at once."""
+    longest = min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2.0 ** min(retry, 10))
+    return round(longest * random.random(), 2)
 
 
 class Daemon:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -184,7 +185,7 @@ class TokenTable:
             if retry == _LOAD_TRIES:
                 message = f"table {self.name} could not be read: it keeps leaving keys unprocessed"
                 raise CloudError(message)
-            await asyncio.sleep(0.05 * (2**retry - 1))
+            await asyncio.sleep(0.05 * (2**retry - 1) * random.random())
             with translated("table", self.name):
                 reply = await self._client.batch_get_item(RequestItems=wanted)
             for item in self._part(reply, "Responses").get(self.name, []):
