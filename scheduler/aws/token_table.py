@@ -31,13 +31,23 @@ INDEX = "due"
 _ENDED = frozenset(EndState)
 _LOAD = 100  # keys that one BatchGetItem takes
 _LOAD_TRIES = 8
-_NEWEST = 25  # rows taken from the new end of a backlog with each 100 from its old end, so that none starves
+_OLDEST_FOR_ONE_NEW = 4
+_NEWEST = _LOAD // _OLDEST_FOR_ONE_NEW  # taken from the new end of a backlog with each page from its old end
 _LOOK_AGAIN_SECONDS = 60.0
 """How long the answer to "has the table the index?" is good for."""
 _REST_PER_ROW_SECONDS, _LONGEST_REST_SECONDS = 0.01, 60.0
 """Rest after a sweep, for each row it read: a table of 100 rows is swept each second, a large one each minute."""
 
 Due = Literal["auto", "scan", "index"]
+
+
+def _mixed(oldest: list[str], newest: list[str]) -> list[str]:
+    """Put one of the newest behind each four of the oldest: a tick that is cut short has taken from both ends, too."""
+    mixed = []
+    for start in range(0, len(oldest), _OLDEST_FOR_ONE_NEW):
+        mixed += oldest[start : start + _OLDEST_FOR_ONE_NEW]
+        mixed += newest[start // _OLDEST_FOR_ONE_NEW :][:1]
+    return mixed
 
 
 class TokenTable:
@@ -121,7 +131,7 @@ class TokenTable:
                     del oldest[shard]
                     continue
                 if len(ids) == _LOAD:
-                    ids += await anext(newest[shard], [])
+                    ids = _mixed(ids, await anext(newest[shard], []))
                 for found in await self._waiting(ids, now):
                     yield found
 
