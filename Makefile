@@ -32,7 +32,8 @@ lint: setup ## Check style, types and the direction of imports.
 	$(BIN)/lint-imports
 
 test: lint ## Run every check and every test that needs no container engine.
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 tests/unit tests/model tests/contract tests/e2e
+	$(BIN)/pytest tests/faults tests/soak
 
 test-compose: setup ## Bring `docker compose up` up for real and watch a workflow end.
 	$(BIN)/pytest tests/compose
