@@ -1,5 +1,7 @@
 """Errors that end a command or make the daemon wait, each with the one line that a person needs."""
 
+from scheduler.core.wire import missing_line
+
 
 class SchedulerError(Exception):
     """Something a person has to know or do; its text is one clear line without a secret."""
@@ -21,4 +23,4 @@ class MissingError(CloudError):
     """A table, function or state machine does not exist; the line names it and the command that makes it."""
 
     def __init__(self, kind: str, name: str) -> None:
-        super().__init__(f"{kind} {name} does not exist; `callback-scheduler deploy` makes it")
+        super().__init__(missing_line(kind, name))

@@ -11,12 +11,11 @@ from apscheduler.triggers.base import BaseTrigger
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from scheduler.core.policy import lease_seconds
+from scheduler.core.policy import POLLER_THREADS, lease_seconds
 from scheduler.errors import SettingsError
 from scheduler.schedule import cron_trigger, interval_trigger, shortest_gap
 
 PREFIX = "SCHEDULER_"
-POLLER_THREADS = 8
 _LONGEST_INVOCATION_SECONDS = 900.0  # of any Lambda function
 SECRET_FIELDS = frozenset({"admin_token"})
 

@@ -24,7 +24,7 @@ from scheduler.core.instant import Instant
 from scheduler.core.invocation import Invocation, check_payload, not_invoked, read_check
 from scheduler.core.model import Malformed, read_found
 from scheduler.core.outcome import Outcome
-from scheduler.core.policy import SEND_TIMEOUT_SECONDS, Policy, lease_seconds
+from scheduler.core.policy import POLLER_THREADS, SEND_TIMEOUT_SECONDS, Policy, lease_seconds
 from scheduler.core.protocol import Poll, poll, quarantine
 from scheduler.core.reports import Report
 from scheduler.core.states import POLLING
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_stepfunctions import SFNClient
 
-_WORKERS = 8
 _LONGEST_KEY_BYTES = 2_048  # DynamoDB's quota for a partition key
 _SDK_ERRORS = (ClientError, BotoCoreError, OSError, UnicodeDecodeError)
 
@@ -62,7 +61,7 @@ class Poller:
         """Answer one event. Raises PollError where a single job could not be polled at all."""
         match event:
             case {"jobIds": list(job_ids)}:
-                with ThreadPoolExecutor(_WORKERS) as pool:
+                with ThreadPoolExecutor(POLLER_THREADS) as pool:
                     return {"results": list(pool.map(self._poll_safely, job_ids))}
             case {"jobId": job_id} if "jobIds" not in event:
                 return self._poll(job_id)
@@ -162,7 +161,9 @@ def _is_key(job_id: Any) -> bool:
 def _poller() -> Poller:
     def config(read_seconds: float, tries: int) -> Config:
         retries: Any = {"mode": "standard", "total_max_attempts": tries}
-        return Config(connect_timeout=1, read_timeout=read_seconds, retries=retries, max_pool_connections=_WORKERS + 2)
+        return Config(
+            connect_timeout=1, read_timeout=read_seconds, retries=retries, max_pool_connections=POLLER_THREADS + 2
+        )
 
     check_timeout = float(os.environ.get("SCHEDULER_CHECK_TIMEOUT_SECONDS", "10"))
     return Poller(

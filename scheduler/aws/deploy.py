@@ -14,7 +14,8 @@ from scheduler.assets import asset
 from scheduler.aws.clients import AdminClients
 from scheduler.aws.failures import is_missing, translated
 from scheduler.aws.packing import Package, pack
-from scheduler.aws.roles import POLICY_NAME, Place, Role, function_role, workflow_role
+from scheduler.aws.place import place_of
+from scheduler.aws.roles import POLICY_NAME, Role, function_role, workflow_role
 from scheduler.aws.token_table import INDEX
 from scheduler.core.wire import call_error
 from scheduler.errors import CloudError
@@ -93,9 +94,7 @@ def definition(settings: Settings) -> dict[str, Any]:
 
 async def deploy(clients: AdminClients, settings: Settings) -> AsyncIterator[Deployed]:
     """Create or update everything, one resource after the other, each waited for. Raises CloudError."""
-    with translated("account", "of these credentials"):
-        caller = await clients.sts.get_caller_identity()
-    place = Place(caller["Arn"].split(":")[1], clients.sts.meta.region_name, caller["Account"])
+    place = await place_of(clients)
     yield await deploy_table(clients, settings.token_table, indexed=True)
     yield await deploy_table(clients, settings.jobs_table, indexed=False)
     roles: list[str] = []
@@ -105,8 +104,7 @@ async def deploy(clients: AdminClients, settings: Settings) -> AsyncIterator[Dep
         yield done
     for function in functions(settings):
         yield await _function(clients, function, roles[0])
-    arn = place.arn("states", f"stateMachine:{settings.state_machine}")
-    yield await _state_machine(clients, settings, arn, roles[1])
+    yield await _state_machine(clients, settings, place.state_machine(settings.state_machine), roles[1])
 
 
 async def deploy_table(clients: AdminClients, name: str, *, indexed: bool) -> Deployed:

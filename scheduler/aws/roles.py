@@ -3,23 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from scheduler.aws.place import Place
 from scheduler.settings import Settings
 
 POLICY_NAME = "callback-scheduler"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where resources live, for their ARNs."""
-
-    partition: str
-    region: str
-    account: str
-
-    def arn(self, service: str, resource: str, *, regional: bool = True) -> str:
-        """Give the ARN of a resource."""
-        region = self.region if regional else ""
-        return f"arn:{self.partition}:{service}:{region}:{self.account}:{resource}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from scheduler.aws.clients import AdminClients
 from scheduler.aws.failures import translated
+from scheduler.aws.place import place_of
 
 RUNNING = "RUNNING"
 _AT_ONCE = 10  # executions started at the same time
@@ -55,10 +56,7 @@ class Workflows:
     async def arn(self) -> str:
         """Give the state machine's ARN. Raises CloudError."""
         if self._arn is None:
-            with translated("account", "of these credentials"):
-                caller = await self._clients.sts.get_caller_identity()
-            partition, region = caller["Arn"].split(":")[1], self._clients.sts.meta.region_name
-            self._arn = f"arn:{partition}:states:{region}:{caller['Account']}:stateMachine:{self.name}"
+            self._arn = (await place_of(self._clients)).state_machine(self.name)
         return self._arn
 
     async def probe(self) -> None:

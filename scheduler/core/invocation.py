@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 
 from scheduler.core.reports import Report, Unanswered, read_function_error, read_reply
-from scheduler.core.wire import MISSING_CODES, CallError
+from scheduler.core.wire import MISSING_CODES, CallError, missing_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class NoInvocation:
 def not_invoked(name: str, failure: CallError) -> NoInvocation:
     """Give what an invocation that failed says of the function."""
     if failure.code in MISSING_CODES:
-        return NoInvocation(f"function {name} does not exist; `callback-scheduler deploy` makes it", unusable=True)
+        return NoInvocation(missing_line("function", name), unusable=True)
     error = f"function {name} could not be invoked: {failure.code}: {failure.message}"
     return NoInvocation(error, unusable=failure.unusable)
 

@@ -23,6 +23,8 @@ JITTER = 0.1
 """A poll comes up to this part of its interval early: rows spread out, and the tick an interval on finds them due."""
 
 
+POLLER_THREADS = 8
+"""Jobs of one batch that the poller Lambda polls at once; its time-out is reckoned from that."""
 UNKNOWN_CHECKS = 3
 """So many checks in a row that find the job unknown fail it: one alone may have met a source still catching up."""
 LATE = 0.5

@@ -88,6 +88,11 @@ def call_error(error: BaseException) -> CallError:
     return CallError(type(error).__name__, str(error) or "no reply in time")
 
 
+def missing_line(kind: str, name: str) -> str:
+    """Give the line that a person needs where a resource does not exist."""
+    return f"{kind} {name} does not exist; `callback-scheduler deploy` makes it"
+
+
 @dataclass(slots=True)
 class _Update:
     """An UpdateItem of a token row under construction; attribute names double as their placeholders."""

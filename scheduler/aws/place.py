@@ -1,0 +1,30 @@
+"""Where resources live, for their ARNs."""
+
+from dataclasses import dataclass
+
+from scheduler.aws.clients import AdminClients
+from scheduler.aws.failures import translated
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A partition, a region and an account."""
+
+    partition: str
+    region: str
+    account: str
+
+    def arn(self, service: str, resource: str) -> str:
+        """Give the ARN of a resource."""
+        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
+
+    def state_machine(self, name: str) -> str:
+        """Give the ARN of a state machine."""
+        return self.arn("states", f"stateMachine:{name}")
+
+
+async def place_of(clients: AdminClients) -> Place:
+    """Ask whose credentials these are. Raises CloudError."""
+    with translated("account", "of these credentials"):
+        caller = await clients.sts.get_caller_identity()
+    return Place(caller["Arn"].split(":")[1], clients.sts.meta.region_name, caller["Account"])
