@@ -22,8 +22,9 @@ from scheduler.aws.deploy import deploy
 from scheduler.core.attributes import to_attribute
 from scheduler.core.effects import Claim
 from scheduler.core.instant import format_iso
-from scheduler.core.model import due_shard, read_row
-from scheduler.core.wire import write_call
+from scheduler.core.row_reader import read_row
+from scheduler.core.row_writes import write_call
+from scheduler.core.token_row import due_shard
 from scheduler.emulator import emulator
 from scheduler.settings import Settings
 

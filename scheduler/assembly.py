@@ -6,15 +6,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from scheduler import clock
-from scheduler.aws.answers import Answers
 from scheduler.aws.clients import polling_clients
 from scheduler.aws.functions import Functions
+from scheduler.aws.task_answers import Answers
 from scheduler.aws.token_table import TokenTable
-from scheduler.core.policy import Policy
-from scheduler.polling import DirectPoller, LambdaPoller, Poller
+from scheduler.core.timing import Policy
+from scheduler.engine.direct_polling import DirectPoller
+from scheduler.engine.lambda_polling import LambdaPoller
+from scheduler.engine.poller import Poller
+from scheduler.engine.tick import Ticker
 from scheduler.settings import Settings
 from scheduler.sources.lambda_function import LambdaSource
-from scheduler.tick import Ticker
 
 _REPLY_SECONDS = 5.0
 """A function is waited for this much longer than it may run: its own time-out is the clearer error."""

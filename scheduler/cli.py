@@ -96,7 +96,7 @@ def tick(json_: Json = False) -> None:
     """Run one tick, for an outside cron. Prints what it did; logs go to standard error."""
     from scheduler import log
     from scheduler.assembly import assembled
-    from scheduler.tick import TickReport
+    from scheduler.engine.tick import TickReport
 
     settings = _settings()
     log.configure(settings.log_level, settings.log_format, sys.stderr)
@@ -200,9 +200,9 @@ def poll(job_id: str, json_: Json = False) -> None:
     """Poll one job at once, due or not. Prints what the poller Lambda would reply."""
     from scheduler import clock, log
     from scheduler.assembly import assembled
-    from scheduler.core.model import read_found
+    from scheduler.core.row_reader import read_found
     from scheduler.core.states import POLLING
-    from scheduler.tick import log_outcome
+    from scheduler.engine.poll_log import log_outcome
 
     settings = _settings(mode="direct")
     log.configure(settings.log_level, settings.log_format, sys.stderr)
@@ -265,7 +265,7 @@ def monitor(
 def check(json_: Json = False) -> None:
     """Check the settings, and that the tables, functions and the state machine can be reached."""
     from scheduler.aws.clients import admin_clients
-    from scheduler.check import checks
+    from scheduler.preflight import checks
 
     settings = _settings()
 

@@ -1,6 +1,6 @@
 """Errors that end a command or make the daemon wait, each with the one line that a person needs."""
 
-from scheduler.core.wire import missing_line
+from scheduler.core.service_calls import missing_line
 
 
 class SchedulerError(Exception):

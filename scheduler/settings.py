@@ -11,7 +11,7 @@ from apscheduler.triggers.base import BaseTrigger
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from scheduler.core.policy import POLLER_THREADS, lease_seconds
+from scheduler.core.timing import POLLER_THREADS, lease_seconds
 from scheduler.errors import SettingsError
 from scheduler.schedule import cron_trigger, interval_trigger, shortest_gap
 

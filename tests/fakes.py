@@ -12,8 +12,10 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+from scheduler.core.answer_delivery import send_result
 from scheduler.core.answers import MAX_OUTPUT_BYTES, Answer, Succeed, write_pending
 from scheduler.core.attributes import Attribute, Item, from_attribute, to_attribute
+from scheduler.core.check_replies import InProgress, Report, Unanswered
 from scheduler.core.effects import (
     Claim,
     Delivery,
@@ -29,11 +31,12 @@ from scheduler.core.effects import (
 )
 from scheduler.core.instant import Instant, format_iso
 from scheduler.core.invocation import Invocation, NoInvocation
-from scheduler.core.model import Found, MalformedRowError, TokenRow, due_shard, read_found, read_row
-from scheduler.core.policy import Policy
-from scheduler.core.reports import InProgress, Report, Unanswered
+from scheduler.core.row_reader import Found, MalformedRowError, read_found, read_row
+from scheduler.core.row_writes import write_result
+from scheduler.core.service_calls import CONDITION_FAILED, CallError
 from scheduler.core.states import POLLING, EndState
-from scheduler.core.wire import CONDITION_FAILED, CallError, send_result, write_result
+from scheduler.core.timing import Policy
+from scheduler.core.token_row import TokenRow, due_shard
 from scheduler.errors import CloudError
 
 MAX_ITEM_BYTES = 409_600

@@ -20,10 +20,10 @@ from botocore.exceptions import ClientError
 
 from scheduler.core.attributes import to_attribute
 from scheduler.core.instant import Instant, format_iso
-from scheduler.core.model import due_shard
+from scheduler.core.service_calls import CONDITION_FAILED
 from scheduler.core.states import POLLING
 from scheduler.core.token import MAX_LENGTH, TaskToken
-from scheduler.core.wire import CONDITION_FAILED
+from scheduler.core.token_row import due_shard
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -17,19 +17,21 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from scheduler.core.answer_delivery import send_call, send_result
 from scheduler.core.attributes import Item
+from scheduler.core.check_replies import Report
 from scheduler.core.effects import Check, Effect, Heartbeat, Pause, Send
 from scheduler.core.failpoints import with_failpoint
 from scheduler.core.instant import Instant
 from scheduler.core.invocation import Invocation, check_payload, not_invoked, read_check
-from scheduler.core.model import Malformed, read_found
 from scheduler.core.outcome import Outcome
-from scheduler.core.policy import POLLER_THREADS, SEND_TIMEOUT_SECONDS, Policy, lease_seconds
 from scheduler.core.protocol import Poll, poll, quarantine
-from scheduler.core.reports import Report
+from scheduler.core.row_reader import Malformed, read_found
+from scheduler.core.row_writes import write_call, write_result
+from scheduler.core.service_calls import Call, CallError, call_error
 from scheduler.core.states import POLLING
+from scheduler.core.timing import POLLER_THREADS, SEND_TIMEOUT_SECONDS, Policy, lease_seconds
 from scheduler.core.token import TaskToken
-from scheduler.core.wire import Call, CallError, call_error, send_call, send_result, write_call, write_result
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -3,7 +3,7 @@
 from typing import Any
 
 from scheduler.aws.clients import AdminClients
-from scheduler.aws.failures import translated
+from scheduler.aws.sdk_errors import translated
 from scheduler.core.attributes import from_item
 from scheduler.errors import MissingError
 

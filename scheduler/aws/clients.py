@@ -12,7 +12,7 @@ import aioboto3
 from aiobotocore.config import AioConfig
 from botocore.exceptions import NoRegionError
 
-from scheduler.core.policy import SEND_TIMEOUT_SECONDS
+from scheduler.core.timing import SEND_TIMEOUT_SECONDS
 from scheduler.errors import CloudError
 
 if TYPE_CHECKING:

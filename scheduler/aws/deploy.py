@@ -11,13 +11,13 @@ from typing import Any, Literal
 from botocore.exceptions import ClientError
 
 from scheduler.assets import asset
+from scheduler.aws.arns import place_of
 from scheduler.aws.clients import AdminClients
-from scheduler.aws.failures import is_missing, translated
 from scheduler.aws.packing import Package, pack
-from scheduler.aws.place import place_of
 from scheduler.aws.roles import POLICY_NAME, Role, function_role, workflow_role
+from scheduler.aws.sdk_errors import is_missing, translated
 from scheduler.aws.token_table import INDEX
-from scheduler.core.wire import call_error
+from scheduler.core.service_calls import call_error
 from scheduler.errors import CloudError
 from scheduler.settings import Settings
 

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from scheduler.aws.failures import SDK_ERRORS, translated
+from scheduler.aws.sdk_errors import SDK_ERRORS, translated
 from scheduler.core.invocation import Invocation, NoInvocation, not_invoked
-from scheduler.core.wire import call_error
+from scheduler.core.service_calls import call_error
 
 if TYPE_CHECKING:
     from types_aiobotocore_lambda import LambdaClient

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from scheduler.aws.place import Place
+from scheduler.aws.arns import Place
 from scheduler.settings import Settings
 
 POLICY_NAME = "callback-scheduler"

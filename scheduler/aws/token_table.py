@@ -6,22 +6,17 @@ import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from scheduler.aws.failures import SDK_ERRORS, translated
+from scheduler.aws.sdk_errors import SDK_ERRORS, translated
 from scheduler.core.attributes import Item
+from scheduler.core.due_rows import find_parameters, keys, shard_parameters
 from scheduler.core.effects import Failure, Lost, Write
 from scheduler.core.instant import Instant
-from scheduler.core.model import Found, MalformedRowError, TokenRow, read_found
-from scheduler.core.policy import SEND_TIMEOUT_SECONDS
+from scheduler.core.row_reader import Found, MalformedRowError, read_found
+from scheduler.core.row_writes import tidy_call, write_call, write_result
+from scheduler.core.service_calls import call_error
 from scheduler.core.states import POLLING, EndState
-from scheduler.core.wire import (
-    call_error,
-    find_parameters,
-    keys,
-    shard_parameters,
-    tidy_call,
-    write_call,
-    write_result,
-)
+from scheduler.core.timing import SEND_TIMEOUT_SECONDS
+from scheduler.core.token_row import TokenRow
 from scheduler.errors import CloudError, MissingError
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from scheduler.aws.arns import place_of
 from scheduler.aws.clients import AdminClients
-from scheduler.aws.failures import translated
-from scheduler.aws.place import place_of
+from scheduler.aws.sdk_errors import translated
 
 RUNNING = "RUNNING"
 _AT_ONCE = 10  # executions started at the same time

@@ -5,9 +5,10 @@ from enum import Enum
 
 from scheduler.core.answers import Answer, PendingAnswer
 from scheduler.core.instant import Instant
-from scheduler.core.model import MalformedRowError, TokenRow
+from scheduler.core.row_reader import MalformedRowError
 from scheduler.core.states import EndState
 from scheduler.core.token import TaskToken
+from scheduler.core.token_row import TokenRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 import json
 from dataclasses import dataclass
 
-from scheduler.core.reports import Report, Unanswered, read_function_error, read_reply
-from scheduler.core.wire import MISSING_CODES, CallError, missing_line
+from scheduler.core.check_replies import Report, Unanswered, read_function_error, read_reply
+from scheduler.core.service_calls import MISSING_CODES, CallError, missing_line
 
 
 @dataclass(frozen=True, slots=True)

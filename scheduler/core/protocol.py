@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scheduler.core.answers import Answer, PendingAnswer, Succeed, fail
+from scheduler.core.check_replies import Report, Unanswered
 from scheduler.core.effects import (
     Check,
     Claim,
@@ -26,11 +27,12 @@ from scheduler.core.effects import (
     Send,
 )
 from scheduler.core.instant import Instant
-from scheduler.core.model import MalformedRowError, TokenRow
 from scheduler.core.outcome import Kind, Outcome
-from scheduler.core.policy import Policy, answer_for, due, give_up
-from scheduler.core.reports import Report, Unanswered
+from scheduler.core.row_reader import MalformedRowError
 from scheduler.core.states import EndState
+from scheduler.core.timing import Policy
+from scheduler.core.token_row import TokenRow
+from scheduler.core.verdicts import answer_for, due, give_up
 
 Poll = Generator[Effect, Any, Outcome]
 

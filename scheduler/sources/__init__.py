@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from scheduler.core.model import TokenRow
-from scheduler.core.reports import Report
+from scheduler.core.check_replies import Report
+from scheduler.core.token_row import TokenRow
 
 
 class Source(Protocol):

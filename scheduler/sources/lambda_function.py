@@ -2,9 +2,9 @@
 
 from typing import Protocol
 
+from scheduler.core.check_replies import Report
 from scheduler.core.invocation import Invocation, NoInvocation, check_payload, read_check
-from scheduler.core.model import TokenRow
-from scheduler.core.reports import Report
+from scheduler.core.token_row import TokenRow
 
 
 class Invoker(Protocol):

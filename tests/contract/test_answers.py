@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from scheduler.aws.answers import Answers
 from scheduler.aws.clients import admin_clients
+from scheduler.aws.task_answers import Answers
 from scheduler.core.answers import Fail, Succeed
 from scheduler.core.effects import Delivered, Delivery, Heartbeat, Send
 from scheduler.core.token import TaskToken

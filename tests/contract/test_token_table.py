@@ -10,8 +10,9 @@ from scheduler.aws.deploy import deploy_table
 from scheduler.aws.token_table import TokenTable
 from scheduler.core.answers import Fail, PendingAnswer
 from scheduler.core.effects import Claim, Keep, Lost, Mark, Quarantine, Release
-from scheduler.core.model import Malformed, TokenRow, due_shard, read_row
+from scheduler.core.row_reader import Malformed, read_row
 from scheduler.core.states import EndState
+from scheduler.core.token_row import TokenRow, due_shard
 from scheduler.errors import MissingError
 from tests.contract.conftest import SHARDS, TableUnderTest, foreign_item, use_endpoint, waiting_item
 

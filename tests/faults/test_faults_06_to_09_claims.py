@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from scheduler.core.model import due_shard
+from scheduler.core.token_row import due_shard
 from tests.faults.world import KINDS, SHARDS, Kind, World, until
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from scheduler.core.model import due_shard
+from scheduler.core.token_row import due_shard
 from tests.faults.world import KINDS, SHARDS, Kind, World, until
 
 SDK_TRIES = 3  # of one call to DynamoDB

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scheduler.core.policy import lease_seconds
+from scheduler.core.timing import lease_seconds
 from tests.faults.world import AddedJob, Daemon, World, until
 
 HTML_PAGE: dict[str, Any] = {"body": b"<html>sorry</html>"}

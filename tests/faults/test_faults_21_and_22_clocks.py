@@ -20,11 +20,11 @@ from scheduler.aws.deploy import deploy_table
 from scheduler.aws.token_table import TokenTable
 from scheduler.core.answers import Succeed
 from scheduler.core.attributes import from_item
+from scheduler.core.check_replies import Completed, InProgress
 from scheduler.core.instant import Instant, format_iso, parse_iso
-from scheduler.core.reports import Completed, InProgress
-from scheduler.polling import DirectPoller
+from scheduler.engine.direct_polling import DirectPoller
+from scheduler.engine.tick import Ticker, TickReport
 from scheduler.schedule import cron_trigger, interval_trigger
-from scheduler.tick import Ticker, TickReport
 from scheduler.web.health import Health
 from tests.backends import local_environment
 from tests.fakes import FakeSource, FakeStepFunctions, FakeTokenTable, fixed_policy, row_item, shard_of

@@ -4,11 +4,11 @@ import asyncio
 from collections import Counter, deque
 from typing import Any
 
+from scheduler.core.check_replies import Completed, Report
 from scheduler.core.instant import parse_iso
-from scheduler.core.model import TokenRow
-from scheduler.core.reports import Completed, Report
-from scheduler.polling import DirectPoller
-from scheduler.tick import Ticker
+from scheduler.core.token_row import TokenRow
+from scheduler.engine.direct_polling import DirectPoller
+from scheduler.engine.tick import Ticker
 from tests.fakes import FakeStepFunctions, FakeTokenTable, fixed_policy, row_item
 from tests.faults.world import World
 

@@ -11,14 +11,15 @@ import pytest
 
 from scheduler import assembly
 from scheduler.aws.token_table import TokenTable
+from scheduler.core.check_replies import InProgress
 from scheduler.core.instant import Instant, parse_iso
-from scheduler.core.model import Found, due_shard
 from scheduler.core.outcome import Kind, Outcome
-from scheduler.core.reports import InProgress
+from scheduler.core.row_reader import Found
+from scheduler.core.token_row import due_shard
 from scheduler.daemon import Daemon as DaemonInProcess
-from scheduler.polling import DirectPoller
+from scheduler.engine.direct_polling import DirectPoller
+from scheduler.engine.tick import Ticker
 from scheduler.settings import Settings
-from scheduler.tick import Ticker
 from tests.fakes import FakeSource, FakeStepFunctions, FakeTokenTable, fixed_policy, row_item
 from tests.faults.world import World, until
 from tests.unit.conftest import Logs, logs, restored_logging

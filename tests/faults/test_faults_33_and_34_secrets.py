@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from scheduler.core.answer_delivery import send_result
 from scheduler.core.answers import PendingAnswer, succeed
 from scheduler.core.effects import Claim, Heartbeat, Keep, Mark, Release, Send
-from scheduler.core.model import read_found, read_row
 from scheduler.core.protocol import poll
+from scheduler.core.row_reader import read_found, read_row
+from scheduler.core.service_calls import CallError
 from scheduler.core.states import EndState
-from scheduler.core.wire import CallError, send_result
 from tests.e2e.cloud import COMMAND
 from tests.fakes import fixed_policy
 from tests.faults.world import AddedJob, Daemon, World, until

@@ -35,7 +35,7 @@ from scheduler.aws import deploy
 from scheduler.aws.clients import AdminClients
 from scheduler.core.attributes import Item, from_item, to_attribute
 from scheduler.core.failpoints import VARIABLE
-from scheduler.core.model import due_shard
+from scheduler.core.token_row import due_shard
 from tests.aws_server import AwsServer
 from tests.backends import local_environment
 from tests.e2e.cloud import COMMAND, Daemon, until

@@ -5,13 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 from scheduler.core.attributes import Item
+from scheduler.core.check_replies import Completed, Unanswered
 from scheduler.core.effects import Claim, Delivered, Delivery, Effect, Mark, Send, Write
 from scheduler.core.instant import Instant
-from scheduler.core.model import TokenRow, read_row
 from scheduler.core.outcome import Outcome
-from scheduler.core.policy import Policy
 from scheduler.core.protocol import Poll, poll
-from scheduler.core.reports import Completed, Unanswered
+from scheduler.core.row_reader import read_row
+from scheduler.core.timing import Policy
+from scheduler.core.token_row import TokenRow
 from tests.fakes import FakeTokenTable
 from tests.model.positions import Protocol
 from tests.model.scenario import Design

@@ -1,7 +1,7 @@
 """What must hold in every world that can be reached."""
 
 from scheduler.core.answers import Fail, Succeed
-from scheduler.core.reports import Completed, Failed, Unanswered
+from scheduler.core.check_replies import Completed, Failed, Unanswered
 from scheduler.core.states import POLLING, EndState
 from tests.model.positions import IDLE, Broken
 from tests.model.services import TIMED_OUT, WAITING, State

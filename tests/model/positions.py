@@ -6,9 +6,9 @@ from typing import Any, Generic, TypeVar
 
 from scheduler.core.effects import Delivered, Effect, Pause, Send
 from scheduler.core.instant import Instant
-from scheduler.core.model import TokenRow
-from scheduler.core.policy import Policy
 from scheduler.core.protocol import Poll
+from scheduler.core.timing import Policy
+from scheduler.core.token_row import TokenRow
 
 Protocol = Callable[[TokenRow, Policy, Instant, Instant], Poll]
 Thing = TypeVar("Thing", bound=Hashable)

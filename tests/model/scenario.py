@@ -5,9 +5,9 @@ from typing import Any
 
 from scheduler.core.answers import Answer, PendingAnswer, write_pending
 from scheduler.core.attributes import Attribute, to_attribute
+from scheduler.core.check_replies import Completed, Report
 from scheduler.core.instant import format_iso, parse_iso
 from scheduler.core.protocol import poll
-from scheduler.core.reports import Completed, Report
 from tests.fakes import FakeTokenTable, row_item
 from tests.model.positions import Protocol
 

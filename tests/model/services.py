@@ -4,14 +4,16 @@ import json
 from collections.abc import Hashable
 from typing import Any, NamedTuple
 
+from scheduler.core.answer_delivery import send_result
 from scheduler.core.answers import Answer, Succeed
 from scheduler.core.attributes import Item
+from scheduler.core.check_replies import InProgress, Report
 from scheduler.core.effects import Check, Claim, Effect, Heartbeat, Keep, Mark, Quarantine, Release, Send, Write
 from scheduler.core.instant import Instant
-from scheduler.core.model import TokenRow, read_row
-from scheduler.core.reports import InProgress, Report
+from scheduler.core.row_reader import read_row
+from scheduler.core.service_calls import CallError
 from scheduler.core.states import POLLING
-from scheduler.core.wire import CallError, send_result
+from scheduler.core.token_row import TokenRow
 from tests.fakes import FakeTokenTable
 from tests.model.positions import Broken, Numbered
 from tests.model.scenario import EXPIRES_AT, JOB, Scenario

@@ -7,7 +7,7 @@ The numbers of worlds are floors, a tenth below what was found: a search that ha
 import pytest
 
 from scheduler.core.answers import Succeed
-from scheduler.core.reports import Failed, Unanswered
+from scheduler.core.check_replies import Failed, Unanswered
 from scheduler.core.states import POLLING, EndState
 from tests.model import broken
 from tests.model.scenario import Design, Scenario

@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Iterator
 from dataclasses import replace
 
+from scheduler.core.check_replies import Unanswered
 from scheduler.core.effects import (
     Check,
     Claim,
@@ -18,7 +19,6 @@ from scheduler.core.effects import (
     Release,
     Send,
 )
-from scheduler.core.reports import Unanswered
 from tests.model.positions import IDLE, Broken, Names, Numbered, Positions
 from tests.model.scenario import Design, Scenario
 from tests.model.services import TIMED_OUT, WAITING, Services, State, clock

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from scheduler.core.attributes import to_attribute
 from scheduler.core.instant import Instant, format_iso
-from scheduler.core.model import due_shard
+from scheduler.core.token_row import due_shard
 
 Fate = Literal["completes", "fails", "endless", "expires"]
 _FATES: dict[Fate, int] = {"completes": 55, "fails": 20, "endless": 15, "expires": 10}

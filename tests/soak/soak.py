@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from scheduler import clock
-from scheduler.core.policy import lease_seconds
+from scheduler.core.timing import lease_seconds
 from tests.aws_server import AwsServer
 from tests.backends import dynamodb_local, dynamodb_local_lacks
 from tests.soak.faults import Chaos

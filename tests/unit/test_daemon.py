@@ -10,8 +10,8 @@ import pytest
 
 from scheduler import clock
 from scheduler.daemon import Daemon
+from scheduler.engine.tick import TickReport
 from scheduler.settings import Settings
-from scheduler.tick import TickReport
 from tests.unit.conftest import Logs
 
 SETTINGS = {"interval_seconds": 0.1, "http_port": 0}

@@ -6,11 +6,11 @@ import signal
 import pytest
 
 from scheduler.core.answers import Succeed
+from scheduler.core.check_replies import Completed, InProgress
 from scheduler.core.effects import Check, Claim, Delivered, Delivery
 from scheduler.core.failpoints import VARIABLE, with_failpoint
 from scheduler.core.outcome import Outcome
 from scheduler.core.protocol import poll
-from scheduler.core.reports import Completed, InProgress
 from tests.fakes import fixed_policy, token_row
 
 NOW = 1_000_000

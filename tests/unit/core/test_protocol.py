@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from scheduler.core.answers import Answer, Fail, PendingAnswer, Succeed
+from scheduler.core.check_replies import Completed, Failed, InProgress, Report, Unanswered
 from scheduler.core.effects import (
     Check,
     Claim,
@@ -23,12 +24,13 @@ from scheduler.core.effects import (
     Send,
 )
 from scheduler.core.instant import Instant, parse_iso
-from scheduler.core.model import MalformedRowError, TokenRow
 from scheduler.core.outcome import Kind, Outcome
-from scheduler.core.policy import Policy, answer_for
 from scheduler.core.protocol import Poll, poll, quarantine
-from scheduler.core.reports import Completed, Failed, InProgress, Report, Unanswered
+from scheduler.core.row_reader import MalformedRowError
 from scheduler.core.states import EndState
+from scheduler.core.timing import Policy
+from scheduler.core.token_row import TokenRow
+from scheduler.core.verdicts import answer_for
 from tests.fakes import fixed_policy, token_row
 
 NOW = parse_iso("2026-01-01T00:10:00Z")

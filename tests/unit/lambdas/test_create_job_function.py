@@ -9,7 +9,8 @@ import create_job
 from create_job import JobCreationError, JobCreator, TokenConflictError
 from scheduler.core.attributes import from_item
 from scheduler.core.instant import parse_iso
-from scheduler.core.model import due_shard, read_row
+from scheduler.core.row_reader import read_row
+from scheduler.core.token_row import due_shard
 from tests.unit.lambdas.lambda_fakes import FakeDynamoDB, FakeFunctions, Raised, client_error
 
 NOW = parse_iso("2026-01-02T03:04:05.678Z")

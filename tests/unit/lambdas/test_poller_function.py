@@ -11,7 +11,7 @@ import poller
 from poller import PollError
 from scheduler.core.attributes import from_item, to_attribute
 from scheduler.core.instant import format_iso, parse_iso
-from scheduler.core.policy import Policy
+from scheduler.core.timing import Policy
 from tests.unit.lambdas.lambda_fakes import (
     CONDITION_FAILED,
     FakeDynamoDB,

@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 
 from scheduler.core.answers import Succeed
+from scheduler.core.check_replies import Completed, Failed, InProgress, Report, Unanswered
 from scheduler.core.instant import Instant, parse_iso
-from scheduler.core.model import Found
 from scheduler.core.outcome import Kind, Outcome
-from scheduler.core.reports import Completed, Failed, InProgress, Report, Unanswered
+from scheduler.core.row_reader import Found
 from scheduler.core.states import EndState
+from scheduler.engine.direct_polling import DirectPoller
+from scheduler.engine.poll_log import log_outcome
+from scheduler.engine.tick import Ticker, TickReport
 from scheduler.errors import CloudError
 from scheduler.log import logger
-from scheduler.polling import DirectPoller
-from scheduler.tick import Ticker, TickReport, log_outcome
 from tests.fakes import (
     MAX_ITEM_BYTES,
     FakeSource,

@@ -7,10 +7,11 @@ import zlib
 import pytest
 
 from scheduler.core.answers import MAX_CAUSE_LENGTH, Fail, Succeed
+from scheduler.core.check_replies import Completed, Failed, InProgress, Report, Unanswered
 from scheduler.core.instant import parse_iso
-from scheduler.core.policy import Policy, answer_for, give_up, lease_seconds
-from scheduler.core.reports import Completed, Failed, InProgress, Report, Unanswered
 from scheduler.core.states import EndState
+from scheduler.core.timing import Policy, lease_seconds
+from scheduler.core.verdicts import answer_for, give_up
 from tests.fakes import fixed_policy, token_row
 
 NOW = parse_iso("2026-01-01T00:30:00Z")

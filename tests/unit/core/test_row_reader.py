@@ -8,8 +8,9 @@ import pytest
 from scheduler.core.answers import PendingAnswer, Succeed, write_pending
 from scheduler.core.attributes import Attribute, to_attribute
 from scheduler.core.instant import parse_iso
-from scheduler.core.model import Malformed, MalformedRowError, TokenRow, due_shard, read_found, read_row
+from scheduler.core.row_reader import Malformed, MalformedRowError, read_found, read_row
 from scheduler.core.token import TaskToken
+from scheduler.core.token_row import TokenRow, due_shard
 from tests.fakes import row_item, token_row
 
 PENDING = PendingAnswer(Succeed("{}"), 2)

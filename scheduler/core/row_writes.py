@@ -1,96 +1,30 @@
-"""Effects as requests to DynamoDB and Step Functions, and what their replies mean to the protocol.
+"""Every write of a token row: its condition, what it changes, and what DynamoDB's reply means to the protocol.
 
-Pure translation: whoever drives a poll makes the calls, with boto3 or aioboto3, and brings back replies and errors.
-Every condition and every error code that the protocol depends on stands in this file and nowhere else.
+Pure translation: whoever drives a poll makes the calls. Every condition that the protocol depends on stands here.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal, assert_never
+from typing import Any, assert_never
 
-from scheduler.core.answers import Fail, Succeed, write_pending
-from scheduler.core.attributes import Attribute, Item, to_attribute
+from scheduler.core.answers import write_pending
+from scheduler.core.attributes import Attribute, to_attribute
 from scheduler.core.effects import (
     Claim,
-    Delivered,
-    Delivery,
     Failure,
-    Heartbeat,
     Keep,
     Lost,
     Mark,
     Quarantine,
     Release,
-    Send,
     Write,
 )
 from scheduler.core.instant import Instant, format_iso
-from scheduler.core.model import MalformedRowError, TokenRow, read_row
+from scheduler.core.row_reader import MalformedRowError, read_row
+from scheduler.core.service_calls import CONDITION_FAILED, NOT_FROM_AWS, REFUSED_CODES, Call, CallError, from_aws
 from scheduler.core.states import POLLING, EndState
+from scheduler.core.token_row import TokenRow
 
-_NOT_FROM_AWS = "the reply is not the service's own: it is no JSON"
-CLOSED_CODES = frozenset({"TaskTimedOut", "TaskDoesNotExist", "InvalidToken"})
-REFUSED_CODES = frozenset({"InvalidOutput", "ValidationException", "ParamValidationError"})
-CONDITION_FAILED = "ConditionalCheckFailedException"
-MISSING_CODES = frozenset({"ResourceNotFoundException", "StateMachineDoesNotExist", "TableNotFoundException"})
-DENIED_CODES = frozenset(
-    {
-        "AccessDenied",
-        "AccessDeniedException",
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "IncompleteSignatureException",
-        "InvalidClientTokenId",
-        "InvalidSignatureException",
-        "MissingAuthenticationTokenException",
-        "UnrecognizedClientException",
-    }
-)
-NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"})
-_UNREACHABLE = frozenset({"EndpointConnectionError", "ConnectTimeoutError"})
 _LAST_ERROR_LENGTH = 1_000  # of the attribute lastError, for people; a cause may have 32,768 characters
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request: an operation of a low-level client, by its Python name, and its parameters."""
-
-    service: Literal["dynamodb", "stepfunctions"]
-    operation: str
-    parameters: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class CallError:
-    """How a request failed; `item` is the one that a condition did not hold for."""
-
-    code: str
-    message: str
-    item: Item | None = None
-
-    @property
-    def unusable(self) -> bool:
-        """Whether any other request to the same resource would fail alike: it is missing, denied or out of reach."""
-        return self.code in MISSING_CODES | DENIED_CODES | NO_CREDENTIALS | _UNREACHABLE
-
-
-def call_error(error: BaseException) -> CallError:
-    """Give what an SDK raised as the protocol understands it.
-
-    boto3 and aioboto3 raise the same errors: a refusal carries the service's `response`, anything else is told apart by
-    the name of its class, since the core knows no SDK.
-    """
-    response: Any = getattr(error, "response", None)
-    if isinstance(response, dict) and "Error" in response:
-        detail = response["Error"]
-        message = detail.get("Message") or detail.get("message") or str(error)
-        return CallError(str(detail.get("Code", "Unknown")), message, response.get("Item") or detail.get("Item"))
-    return CallError(type(error).__name__, str(error) or "no reply in time")
-
-
-def missing_line(kind: str, name: str) -> str:
-    """Give the line that a person needs where a resource does not exist."""
-    return f"{kind} {name} does not exist; `callback-scheduler deploy` makes it"
 
 
 @dataclass(slots=True)
@@ -238,8 +172,8 @@ def write_result(
         mine = isinstance(effect, Claim) and item.get("claimId") == {"S": effect.claim_id}
         if not (mine and item.get("status") == {"S": POLLING}):
             return Lost()
-    elif not _from_aws(reply) or (isinstance(effect, Claim) and "Attributes" not in reply):
-        return Failure(_NOT_FROM_AWS)
+    elif not from_aws(reply) or (isinstance(effect, Claim) and "Attributes" not in reply):
+        return Failure(NOT_FROM_AWS)
     elif isinstance(effect, Claim):
         item = reply["Attributes"]
     else:
@@ -250,41 +184,6 @@ def write_result(
         return fault
 
 
-def _from_aws(reply: dict[str, Any]) -> bool:
-    """Tell whether a reply can be AWS's own.
-
-    The SDKs take any 200 for a success, a proxy's page of HTML too, and an answer has an empty reply that shows no
-    difference. What shows it is that AWS's services always say that they send JSON.
-    """
-    headers = reply.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    return "json" in headers.get("content-type", "json")
-
-
-def send_call(effect: Send | Heartbeat) -> Call:
-    """Give the request that an answer or a heartbeat stands for."""
-    token = effect.token.reveal()
-    if isinstance(effect, Heartbeat):
-        return Call("stepfunctions", "send_task_heartbeat", {"taskToken": token})
-    match effect.answer:
-        case Succeed(output):
-            return Call("stepfunctions", "send_task_success", {"taskToken": token, "output": output})
-        case Fail(error, cause):
-            return Call("stepfunctions", "send_task_failure", {"taskToken": token, "error": error, "cause": cause})
-
-
-def send_result(effect: Send | Heartbeat, reply: dict[str, Any] | CallError) -> Delivery:
-    """Give what the protocol is told of an answer or a heartbeat."""
-    if not isinstance(reply, CallError):
-        return Delivery(Delivered.DELIVERED) if _from_aws(reply) else Delivery(Delivered.DEFERRED, _NOT_FROM_AWS)
-    error = effect.token.scrub(f"{reply.code}: {reply.message}")
-    # LocalStack says InvalidToken to a heartbeat wherever the state has no HeartbeatSeconds.
-    if reply.code in CLOSED_CODES and not (isinstance(effect, Heartbeat) and reply.code == "InvalidToken"):
-        return Delivery(Delivered.CLOSED, error)
-    if reply.code in REFUSED_CODES:
-        return Delivery(Delivered.REFUSED, error)
-    return Delivery(Delivered.DEFERRED, error, unusable=reply.unusable)
-
-
 def tidy_call(job_id: str, state: EndState, table: str) -> Call:
     """Give the write that takes an ended row out of the index `due`, where whoever ended it left it in."""
     update = _Update(job_id)
@@ -292,42 +191,3 @@ def tidy_call(job_id: str, state: EndState, table: str) -> Call:
     update.count("version")
     update.remove("dueShard", "nextPollAt")
     return update.call(table)
-
-
-def find_parameters(table: str, now: int, stray_shards: int | None = None) -> dict[str, Any]:
-    """Give the Scan that finds due rows; with `stray_shards`, only those that no query of so many shards can find."""
-    names = {"#status": "status", "#next": "nextPollAt"}
-    values: dict[str, Attribute] = {":polling": {"S": POLLING}, ":now": {"N": str(now)}, ":number": {"S": "N"}}
-    # A nextPollAt of another type would never compare, and its row never be found.
-    conditions = [
-        "#status = :polling",
-        "(attribute_not_exists(#next) OR #next <= :now OR NOT attribute_type(#next, :number))",
-    ]
-    if stray_shards is not None:
-        names["#shard"] = "dueShard"
-        values |= {":first": {"N": "0"}, ":last": {"N": str(stray_shards - 1)}}
-        conditions.append(
-            "(attribute_not_exists(#next) OR attribute_not_exists(#shard) OR NOT (#shard BETWEEN :first AND :last))"
-        )
-    return {
-        "TableName": table,
-        "FilterExpression": " AND ".join(conditions),
-        "ExpressionAttributeNames": names,
-        "ExpressionAttributeValues": values,
-    }
-
-
-def shard_parameters(table: str, index: str, shard: int, now: int) -> dict[str, Any]:
-    """Give the Query that finds the ids of one shard's due rows, the longest due first."""
-    return {
-        "TableName": table,
-        "IndexName": index,
-        "KeyConditionExpression": "#shard = :shard AND #next <= :now",
-        "ExpressionAttributeNames": {"#shard": "dueShard", "#next": "nextPollAt"},
-        "ExpressionAttributeValues": {":shard": {"N": str(shard)}, ":now": {"N": str(now)}},
-    }
-
-
-def keys(job_ids: Iterable[str]) -> list[dict[str, Attribute]]:
-    """Give the keys of token rows."""
-    return [{"jobId": {"S": job_id}} for job_id in job_ids]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from scheduler.aws.clients import AdminClients
-from scheduler.aws.failures import translated
+from scheduler.aws.sdk_errors import translated
 
 
 @dataclass(frozen=True, slots=True)

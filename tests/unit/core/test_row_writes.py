@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from scheduler.core.answer_delivery import send_call, send_result
 from scheduler.core.answers import Answer, Fail, PendingAnswer, Succeed
 from scheduler.core.attributes import Item
+from scheduler.core.due_rows import find_parameters, keys, shard_parameters
 from scheduler.core.effects import (
     Claim,
     Delivered,
@@ -21,21 +23,12 @@ from scheduler.core.effects import (
     Write,
 )
 from scheduler.core.instant import parse_iso
-from scheduler.core.model import MalformedRowError, TokenRow
+from scheduler.core.row_reader import MalformedRowError
+from scheduler.core.row_writes import tidy_call, write_call, write_result
+from scheduler.core.service_calls import Call, CallError
 from scheduler.core.states import EndState
 from scheduler.core.token import TaskToken
-from scheduler.core.wire import (
-    Call,
-    CallError,
-    find_parameters,
-    keys,
-    send_call,
-    send_result,
-    shard_parameters,
-    tidy_call,
-    write_call,
-    write_result,
-)
+from scheduler.core.token_row import TokenRow
 from tests.fakes import row_item, token_row
 
 NOW = parse_iso("2026-01-01T00:00:00Z")

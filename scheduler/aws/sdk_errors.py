@@ -1,4 +1,4 @@
-"""The SDK's errors, told to people in one line; core/wire.py tells them to the protocol."""
+"""The SDK's errors, told to people in one line; core/service_calls.py tells them to the protocol."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from scheduler.core.wire import MISSING_CODES, NO_CREDENTIALS, call_error
+from scheduler.core.service_calls import MISSING_CODES, NO_CREDENTIALS, call_error
 from scheduler.errors import CloudError, CredentialsError, MissingError
 
 SDK_ERRORS = (

@@ -1,15 +1,15 @@
-"""The token row: what of it a poll needs, and how it is read from DynamoDB."""
+"""The one reader of token rows: how they are read from DynamoDB, and where a malformed one is noticed."""
 
 import math
-import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Self
+from typing import Any
 
 from scheduler.core.answers import PendingAnswer, read_pending
 from scheduler.core.attributes import Attribute, Item, from_attribute
 from scheduler.core.instant import Instant, parse_iso
 from scheduler.core.token import MAX_LENGTH, TaskToken
+from scheduler.core.token_row import TokenRow
 
 _LONGEST_INTERVAL_SECONDS = 31_536_000  # a year, which is as long as a task may wait
 
@@ -25,32 +25,6 @@ class MalformedRowError(ValueError):
         self.attribute = attribute
         self.held = held
         super().__init__(f"{attribute or 'the row'} {reason}")
-
-
-@dataclass(frozen=True, slots=True)
-class TokenRow:
-    """A waiting row. `version` is None where a foreign creator wrote the row and nobody has claimed it yet."""
-
-    job_id: str
-    token: TaskToken
-    execution_id: str | None
-    expires_at: Instant
-    attempt_count: int
-    max_attempts: int
-    version: int | None = None
-    interval_seconds: float | None = None
-    claim_id: str | None = None
-    has_source: bool = False
-    heartbeat: bool = False
-    pending: PendingAnswer | None = None
-    last_error: str | None = None
-    unknown_checks: int = 0
-    next_poll_at: Instant | None = None
-
-    def claimed(self, claim_id: str) -> Self:
-        """Give the row as a successful claim leaves it."""
-        attempts = self.attempt_count + (0 if self.pending else 1)
-        return replace(self, attempt_count=attempts, version=(self.version or 0) + 1, claim_id=claim_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +44,6 @@ def read_found(item: Item) -> Found:
         return read_row(item)
     except MalformedRowError as fault:
         return Malformed(item["jobId"]["S"], fault)
-
-
-def due_shard(job_id: str, shards: int) -> int:
-    """Give the partition of the index `due` that a job belongs to: CRC-32 of its id modulo the number of shards."""
-    return zlib.crc32(job_id.encode("utf-8", "surrogatepass")) % shards
 
 
 def read_row(item: Item) -> TokenRow:

@@ -3,10 +3,11 @@
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from scheduler.aws.failures import SDK_ERRORS
+from scheduler.aws.sdk_errors import SDK_ERRORS
+from scheduler.core.answer_delivery import send_call, send_result
 from scheduler.core.effects import Delivery, Heartbeat, Send
-from scheduler.core.policy import SEND_TIMEOUT_SECONDS
-from scheduler.core.wire import call_error, send_call, send_result
+from scheduler.core.service_calls import call_error
+from scheduler.core.timing import SEND_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from types_aiobotocore_stepfunctions import SFNClient

@@ -8,13 +8,14 @@ import pytest
 
 from scheduler.core.answers import Fail, Succeed
 from scheduler.core.attributes import Attribute, from_item
+from scheduler.core.check_replies import Completed, Failed, InProgress, Report
 from scheduler.core.instant import parse_iso
 from scheduler.core.invocation import Invocation, NoInvocation
-from scheduler.core.model import Found
 from scheduler.core.outcome import Kind, Outcome
-from scheduler.core.reports import Completed, Failed, InProgress, Report
+from scheduler.core.row_reader import Found
 from scheduler.core.states import EndState
-from scheduler.polling import DirectPoller, LambdaPoller
+from scheduler.engine.direct_polling import DirectPoller
+from scheduler.engine.lambda_polling import LambdaPoller
 from tests.fakes import (
     FakeFunctions,
     FakeSource,

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from scheduler.core.invocation import Invocation, NoInvocation, check_payload, read_check
-from scheduler.core.reports import (
+from scheduler.core.check_replies import (
     Completed,
     Failed,
     InProgress,
@@ -15,6 +14,7 @@ from scheduler.core.reports import (
     read_function_error,
     read_reply,
 )
+from scheduler.core.invocation import Invocation, NoInvocation, check_payload, read_check
 
 
 def read(reply: Any) -> Report:

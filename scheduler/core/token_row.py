@@ -1,0 +1,40 @@
+"""The token row: what of it a poll needs."""
+
+import zlib
+from dataclasses import dataclass, replace
+from typing import Self
+
+from scheduler.core.answers import PendingAnswer
+from scheduler.core.instant import Instant
+from scheduler.core.token import TaskToken
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """A waiting row. `version` is None where a foreign creator wrote the row and nobody has claimed it yet."""
+
+    job_id: str
+    token: TaskToken
+    execution_id: str | None
+    expires_at: Instant
+    attempt_count: int
+    max_attempts: int
+    version: int | None = None
+    interval_seconds: float | None = None
+    claim_id: str | None = None
+    has_source: bool = False
+    heartbeat: bool = False
+    pending: PendingAnswer | None = None
+    last_error: str | None = None
+    unknown_checks: int = 0
+    next_poll_at: Instant | None = None
+
+    def claimed(self, claim_id: str) -> Self:
+        """Give the row as a successful claim leaves it."""
+        attempts = self.attempt_count + (0 if self.pending else 1)
+        return replace(self, attempt_count=attempts, version=(self.version or 0) + 1, claim_id=claim_id)
+
+
+def due_shard(job_id: str, shards: int) -> int:
+    """Give the partition of the index `due` that a job belongs to: CRC-32 of its id modulo the number of shards."""
+    return zlib.crc32(job_id.encode("utf-8", "surrogatepass")) % shards

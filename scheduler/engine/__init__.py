@@ -1,0 +1,1 @@
+"""What polls: finding what is due, and polling it."""
