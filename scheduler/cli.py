@@ -94,9 +94,10 @@ def run() -> None:
 @app.command(epilog="Example: callback-scheduler tick --json")
 def tick(json_: Json = False) -> None:
     """Run one tick, for an outside cron. Prints what it did; logs go to standard error."""
-    from scheduler import log
+    from scheduler import clock, log
     from scheduler.assembly import assembled
-    from scheduler.engine.tick import TickReport
+    from scheduler.engine.report import TickReport
+    from scheduler.engine.sweep import sweep_once
 
     settings = _settings()
     log.configure(settings.log_level, settings.log_format, sys.stderr)
@@ -104,7 +105,9 @@ def tick(json_: Json = False) -> None:
     async def work() -> TickReport:
         async with assembled(settings) as parts:
             await parts.probe()
-            return await parts.ticker.run(os.urandom(4).hex())
+            await parts.poller.probe()
+            await sweep_once(parts.finder, clock.now())
+            return await parts.ticker.run_alone(os.urandom(4).hex())
 
     report = asyncio.run(work())
     shown = report.shown()

@@ -5,18 +5,20 @@ import os
 import random
 import signal
 import time
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
+from types import FrameType
 from typing import Any
 
-from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobSubmissionEvent
 from apscheduler.job import Job
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.base import BaseTrigger
 
 from scheduler import __version__, clock
 from scheduler.assembly import Parts, assembled
-from scheduler.errors import CloudError, CredentialsError
+from scheduler.core.trouble import Part
+from scheduler.engine.sweep import PAGE_ROWS, sweep_for_ever
+from scheduler.errors import CloudError
 from scheduler.log import logger
 from scheduler.schedule import next_fire
 from scheduler.settings import Settings
@@ -30,6 +32,7 @@ _ABORT_SECONDS = 2.0
 _WATCH_SECONDS, _JUMP_SECONDS = 1.0, 2.0
 """How often the wall clock is compared with the monotonic one, and by how much they must differ for a jump."""
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 10.0
+_CLOCK = "clock"
 
 
 def _backoff(retry: int) -> float:
@@ -43,11 +46,13 @@ class Daemon:
 
     def __init__(self, settings: Settings, health: Health | None = None) -> None:
         self._settings = settings
+        self._trigger = settings.trigger()
         self._health = health or Health()
         self._log = logger()
         self._stopping = asyncio.Event()
-        self._skipped = 0
-        self._troubles = 0
+        self._fired = asyncio.Event()
+        self._finding = False
+        self._skipped = self._skipped_in_a_row = 0
 
     def stop(self) -> None:
         """Ask for the drain: running polls end, no new ones begin."""
@@ -56,7 +61,6 @@ class Daemon:
     async def run(self) -> None:
         """Run until `stop`; raises what makes it impossible to go on."""
         settings = self._settings
-        trigger = settings.trigger()
         async with AsyncExitStack() as stack:
             port = await stack.enter_async_context(
                 serving(settings.http_host, settings.http_port, routes(self._health))
@@ -70,133 +74,172 @@ class Daemon:
                 endpoint=os.environ.get("AWS_ENDPOINT_URL") or "AWS",
                 http_port=port,
             )
-            while not self._stopping.is_set():
-                async with assembled(settings) as parts:
-                    # Without credentials, clients are made anew until there are some.
-                    if await self._reach_cloud(parts):
-                        await self._tick_until_stopped(parts, trigger)
+            parts = await stack.enter_async_context(assembled(settings, self._health))
+            await self._run_until_stopped(parts)
         self._log.info("scheduler.stopped", skipped_ticks=self._skipped)
 
-    async def _tick_until_stopped(self, parts: Parts, trigger: BaseTrigger) -> None:
+    async def _run_until_stopped(self, parts: Parts) -> None:
         schedule = AsyncIOScheduler(timezone=UTC)
-        fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        running = asyncio.Lock()
-
-        async def fire() -> None:
-            # APScheduler swallows what a job raises, so that a fault of ours would go on for ever unseen.
-            try:
-                async with running:
-                    await self._fire(parts, trigger, schedule)
-            except Exception as error:  # noqa: BLE001  handed on to `run`
-                if not fatal.done():
-                    fatal.set_exception(error)
-
-        schedule.add_listener(self._skip, EVENT_JOB_MAX_INSTANCES)
-        # The defaults would drop a tick that is a second late. The first one comes at once, whatever the schedule:
-        # after a restart there may be rows that have waited for it.
+        # The first tick comes at once, whatever the schedule: after a restart there may be rows that have waited for
+        # it. The defaults would drop a fire that is a second late.
         job = schedule.add_job(
-            fire,
-            trigger,
+            self._fire,
+            self._trigger,
             next_run_time=datetime.now(UTC),
             max_instances=1,
             coalesce=True,
             misfire_grace_time=None,
         )
         schedule.start()
-        stopping = asyncio.create_task(self._stopping.wait(), name="wait for stop")
-        watching = asyncio.create_task(self._watch_clock(job), name="watch the clock")
-        ends: set[asyncio.Future[Any]] = {stopping, watching, fatal}
+        parts.dispatch.lane.look_at_source()
+        # Each goes on for ever, and whichever ends brings the others down: nothing dies unseen.
+        tasks = [
+            _named("stop", self._stopping.wait()),
+            _named("tick", self._tick_for_ever(parts)),
+            _named("sweep", self._sweep(parts)),
+            _named("watch", self._watch(parts, job)),
+            _named("renew", self._renew(parts)),
+        ]
         try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            for end in ends - {stopping}:
-                if end.done():
-                    end.result()
-            schedule.pause()
-            await self._drain(parts, running)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for ended in tasks[1:]:
+                if ended.done():
+                    ended.result()
+            # Whatever it waits for, and be it a cloud that never answers: only polls in flight are waited for.
+            await _cancelled(tasks)
+            await self._drain(parts)
         finally:
-            for end in ends:
-                end.cancel()
             schedule.shutdown(wait=False)
+            await _cancelled(tasks)
+            for lane in parts.dispatch.lanes:
+                lane.close()
+                lane.abort()
 
-    async def _fire(self, parts: Parts, trigger: BaseTrigger, schedule: AsyncIOScheduler) -> None:
-        if self._stopping.is_set():
-            return
-        while (report := await parts.ticker.run(os.urandom(4).hex())).trouble is None:
-            self._troubles = 0
-            now = datetime.now(UTC)
-            following = next_fire(trigger, now) or now
-            self._health.ticked((following - now).total_seconds() + _GRACE_SECONDS)
-            if self._stopping.is_set() or not report.cut_short:
-                return
-        # No use in ticking against a cloud that cannot be used; the schedule catches up once it can. What a probe
-        # cannot tell, such as a denied answer, comes back with the next tick: these come less and less often.
-        self._health.troubled(report.trouble)
-        schedule.pause()
-        await self._wait(_backoff(self._troubles))
-        self._troubles += 1
-        while not (self._stopping.is_set() or await self._reach_cloud(parts)):
-            pass
-        if not self._stopping.is_set():
-            schedule.resume()
+    async def _fire(self) -> None:
+        if not self._fired.is_set():
+            self._skipped_in_a_row = 0
+        elif self._finding:
+            self._skipped += 1
+            self._skipped_in_a_row += 1
+            if self._skipped_in_a_row == 1:
+                reason = "finding what is due takes longer than the interval"
+                self._log.warning("tick.skipped", skipped_ticks=self._skipped, reason=reason)
+        self._fired.set()
 
-    async def _reach_cloud(self, parts: Parts) -> bool:
-        """Wait until the token table and what polls can be used; False where stopped, or without credentials."""
-        started = time.monotonic()
+    async def _tick_for_ever(self, parts: Parts) -> None:
+        await self._reach_table(parts)
+        with suppress(CloudError):  # the first tick is to find foreign rows, too
+            await parts.finder.sweep(clock.now(), PAGE_ROWS)
+        troubles = 0
+        while True:
+            await self._fired.wait()
+            while True:
+                self._fired.clear()
+                self._finding = True
+                report = await parts.ticker.run(os.urandom(4).hex(), self._fired)
+                self._finding = False
+                parts.ticker.tell(report)
+                if report.trouble is not None:
+                    await asyncio.sleep(_backoff(troubles))
+                    troubles += 1
+                    await self._reach_table(parts)
+                    continue
+                troubles = 0
+                self._ticked()
+                if not report.due:  # else it is the claims that tell whether the table takes them
+                    self._health.over(Part.TABLE)
+                # With a cron, polls happen at its fires: a backlog is worked off, but a source that takes nothing is
+                # not asked again before the next one.
+                if not report.cut_short or self._fired.is_set() or (self._settings.cron and not report.polled):
+                    break
+
+    def _ticked(self) -> None:
+        now = datetime.now(UTC)
+        following = next_fire(self._trigger, now) or now
+        self._health.ticked((following - now).total_seconds() + _GRACE_SECONDS)
+
+    async def _reach_table(self, parts: Parts) -> None:
+        """Wait until the token table can be used."""
         retry = 0
-        while not self._stopping.is_set():
+        while True:
             try:
                 await parts.probe()
             except CloudError as error:
-                seconds = _backoff(self._troubles if isinstance(error, CredentialsError) else retry)
-                self._health.troubled(str(error))
-                self._log.warning("cloud.waiting", error=str(error), retry_in_seconds=seconds)
-                await self._wait(seconds)
-                if isinstance(error, CredentialsError):
-                    self._troubles += 1
-                    return False
+                parts.attention.note_refusal(error.refusal)
+                self._health.troubled(Part.TABLE, error.reason, str(error))
+                await asyncio.sleep(_backoff(retry))
                 retry += 1
             else:
-                if retry:
-                    self._log.info("cloud.reached", waited_seconds=round(time.monotonic() - started, 1))
-                return True
-        return False
+                parts.attention.table_trouble = None
+                return
 
-    async def _wait(self, seconds: float) -> None:
-        """Wait, but not beyond being stopped."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
+    async def _sweep(self, parts: Parts) -> None:
+        await sweep_for_ever(parts.finder, clock.now)
 
-    async def _watch_clock(self, job: Job) -> None:
-        """Let a tick follow at once where the wall clock was set: APScheduler would wait until it is right again."""
+    async def _renew(self, parts: Parts) -> None:
+        """Make the clients anew where their credentials are refused: better ones may lie where these came from."""
+        retry, renewed_at = 0, time.monotonic()
+        while True:
+            await parts.attention.credentials_refused.wait()
+            if time.monotonic() - renewed_at > 2 * _LONGEST_WAIT_SECONDS:
+                retry = 0
+            await asyncio.sleep(_backoff(retry))
+            parts.attention.credentials_refused.clear()
+            with suppress(CloudError):  # it is tried again with the next refusal
+                await parts.clients.renew()
+            retry, renewed_at = retry + 1, time.monotonic()
+
+    async def _watch(self, parts: Parts, job: Job) -> None:
+        """Notice what time alone does: trouble that has passed, clocks that were set or are wrong.
+
+        Where the wall clock was set a tick follows at once: APScheduler would wait until it is right again.
+        """
         before = clock.now() / 1000 - time.monotonic()
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
+            self._health.refresh()
+            for lane in parts.dispatch.lanes:
+                lane.refresh()
+            self._tell_skew(parts.skew.seconds())
             offset = clock.now() / 1000 - time.monotonic()
             if abs(offset - before) > _JUMP_SECONDS:
                 self._log.warning("clock.jumped", seconds=round(offset - before, 1))
                 job.modify(next_run_time=datetime.now(UTC))
             before = offset
 
-    def _skip(self, event: JobSubmissionEvent) -> None:
-        ticks = len(event.scheduled_run_times)
-        self._skipped += ticks
-        self._log.warning("tick.skipped", ticks=ticks, skipped_ticks=self._skipped, reason="the last tick still runs")
+    def _tell_skew(self, skew: float | None) -> None:
+        if skew is None:
+            self._health.over(_CLOCK)
+            return
+        reason = f"this machine's clock is {abs(skew):.0f} s {'fast' if skew > 0 else 'slow'}"
+        self._health.troubled(_CLOCK, reason, f"{reason} by the services' own; jobs are given up by it", unready=False)
 
-    async def _drain(self, parts: Parts, running: asyncio.Lock) -> None:
-        parts.ticker.stop_taking()
+    async def _drain(self, parts: Parts) -> None:
+        for lane in parts.dispatch.lanes:
+            lane.close()
         self._log.info("scheduler.draining", grace_seconds=self._settings.drain_seconds)
-        try:
-            async with asyncio.timeout(self._settings.drain_seconds):
-                await running.acquire()
-        except TimeoutError:
-            self._log.warning("scheduler.drain_cut_short")
-            parts.ticker.abort()
+        for seconds, otherwise in (
+            (self._settings.drain_seconds, "scheduler.drain_cut_short"),
+            (_ABORT_SECONDS, "scheduler.polls_abandoned"),
+        ):
             try:
-                async with asyncio.timeout(_ABORT_SECONDS):
-                    await running.acquire()
+                async with asyncio.timeout(seconds):
+                    for lane in parts.dispatch.lanes:
+                        await lane.ended()
             except TimeoutError:
-                self._log.warning("scheduler.polls_abandoned")
+                self._log.warning(otherwise)
+                for lane in parts.dispatch.lanes:
+                    lane.abort()
+
+
+def _named(name: str, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+    return asyncio.create_task(work, name=name)
+
+
+async def _cancelled(tasks: "list[asyncio.Task[Any]]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 async def run_daemon(settings: Settings) -> None:
@@ -207,10 +250,15 @@ async def run_daemon(settings: Settings) -> None:
     def drain(number: signal.Signals) -> None:
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(each)
-            signal.signal(each, signal.SIG_DFL)
+            signal.signal(each, _end_at_once)
         logger().info("scheduler.signalled", signal=number.name)
         daemon.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, drain, number)
     await daemon.run()
+
+
+def _end_at_once(number: int, _: FrameType | None) -> None:
+    # Not by the signal's default action, which the kernel keeps from process 1, as which it runs in a container.
+    os._exit(128 + number)

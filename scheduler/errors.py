@@ -1,6 +1,6 @@
 """Errors that end a command or make the daemon wait, each with the one line that a person needs."""
 
-from scheduler.core.service_calls import missing_line
+from scheduler.core.service_calls import Refusal, missing_line
 
 
 class SchedulerError(Exception):
@@ -12,15 +12,19 @@ class SettingsError(SchedulerError):
 
 
 class CloudError(SchedulerError):
-    """The cloud could not be used: unreachable, throttled, access denied. It may pass by itself."""
+    """The cloud could not be used: unreachable, throttled, access denied. It may pass by itself.
 
+    `refusal` says why, where it is one of the usual reasons; `reason` is short and may be shown to anybody.
+    """
 
-class CredentialsError(CloudError):
-    """There are no credentials. Clients that were made without any never get some: only new ones do."""
+    def __init__(self, message: str, refusal: Refusal | None = None, reason: str | None = None) -> None:
+        self.refusal = refusal
+        self.reason = reason or (refusal.value if refusal else "cannot be used")
+        super().__init__(message)
 
 
 class MissingError(CloudError):
     """A table, function or state machine does not exist; the line names it and the command that makes it."""
 
     def __init__(self, kind: str, name: str) -> None:
-        super().__init__(missing_line(kind, name))
+        super().__init__(missing_line(kind, name), Refusal.MISSING)

@@ -1,6 +1,5 @@
 """Checking that what the settings name can be reached."""
 
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -24,14 +23,13 @@ class Checked:
 async def checks(clients: AdminClients, settings: Settings) -> AsyncIterator[Checked]:
     """Check what the daemon needs in its mode, then the workflow."""
     yield Checked("settings", ok=True, detail=f"{settings.mode} mode, {settings.schedule}")
-    table = TokenTable(clients.dynamodb, settings.token_table, settings.shards, settings.due, time.monotonic)
+    table = TokenTable(clients, settings.token_table, settings.due)
     try:
-        await table.probe()
-        found = "with" if await table.has_index() else "no"
+        found = "with" if (await table.probe()).indexed else "no"
         yield Checked(f"table {settings.token_table}", ok=True, detail=f"reachable, {found} index due")
     except CloudError as error:
         yield Checked(f"table {settings.token_table}", ok=False, detail=str(error))
-    functions = Functions(clients.functions)
+    functions = Functions(clients)
     function = settings.source_function if settings.mode == "direct" else settings.poller_function
     workflows = Workflows(clients, settings.state_machine)
     probes = {

@@ -5,13 +5,14 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 import aioboto3
 from aiobotocore.config import AioConfig
 from botocore.exceptions import NoRegionError
 
+from scheduler.aws.clock_skew import ClockSkew
 from scheduler.core.timing import SEND_TIMEOUT_SECONDS
 from scheduler.errors import CloudError
 
@@ -26,6 +27,8 @@ LOCAL_REGION = "us-east-1"
 _CONNECT_SECONDS = 1.0
 _SHORT_SECONDS = SEND_TIMEOUT_SECONDS - _CONNECT_SECONDS
 _TRIES = 3
+_SPARE_CONNECTIONS = 8
+"""For finding, sweeping and probing, beside the polls."""
 _PATIENT_SECONDS = 30.0
 
 
@@ -59,13 +62,86 @@ def open_session(environment: Mapping[str, str] = os.environ) -> aioboto3.Sessio
     return aioboto3.Session(**given)
 
 
-@dataclass(frozen=True, slots=True)
+class WithDynamoDB(Protocol):
+    """Whatever has a client of DynamoDB."""
+
+    @property
+    def dynamodb(self) -> "DynamoDBClient":
+        """The client to call now."""
+        ...
+
+
+class WithFunctions(Protocol):
+    """Whatever has a client of Lambda."""
+
+    @property
+    def functions(self) -> "LambdaClient":
+        """The client to call now."""
+        ...
+
+
+class WithAnswers(Protocol):
+    """Whatever has a client of Step Functions that never retries by itself."""
+
+    @property
+    def answers(self) -> "SFNClient":
+        """The client to call now."""
+        ...
+
+
 class Clients:
-    """The clients that polling needs. `answers` never retries by itself: the protocol counts each try."""
+    """The clients that polling needs: one for each service, made anew where their credentials are refused.
+
+    Whoever holds this asks it for a client with each call, and so has the newest. `answers` and `functions` never retry
+    by themselves: the protocol counts each answer and each check.
+    """
 
     dynamodb: "DynamoDBClient"
     answers: "SFNClient"
     functions: "LambdaClient"
+
+    def __init__(self, slots: int, invoke_seconds: float, skew: ClockSkew) -> None:
+        """Take how many calls go on at once, the longest that a Lambda may take to reply, and who looks at the time."""
+        self._slots = slots
+        self._invoke_seconds = invoke_seconds
+        self._skew = skew
+        self._open: list[AsyncExitStack] = []
+
+    async def renew(self) -> None:
+        """Make all clients anew, and with them read the credentials again; calls under way end on the old ones."""
+        stack = AsyncExitStack()
+        client = await stack.enter_async_context(_opened())
+
+        async def polling(service: str, read_seconds: float, tries: int) -> Any:
+            config = AioConfig(
+                connect_timeout=_CONNECT_SECONDS,
+                read_timeout=read_seconds,
+                max_pool_connections=self._slots + _SPARE_CONNECTIONS,
+                retries={"mode": "standard", "total_max_attempts": tries},
+                tcp_keepalive=True,
+            )
+            made = await client(service, config)
+            made.meta.events.register("after-call", self._skew.hear)
+            return made
+
+        try:
+            dynamodb = await polling("dynamodb", _SHORT_SECONDS, _TRIES)
+            answers = await polling("stepfunctions", _SHORT_SECONDS, 1)
+            functions = await polling("lambda", self._invoke_seconds, 1)
+        except BaseException:
+            await stack.aclose()
+            raise
+        self.dynamodb, self.answers, self.functions = dynamodb, answers, functions
+        self._open.append(stack)
+        # Those before the last ones have served their last call by now.
+        for old in self._open[:-2]:
+            await old.aclose()
+        del self._open[:-2]
+
+    async def aclose(self) -> None:
+        """Close all that is open."""
+        while self._open:
+            await self._open.pop().aclose()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,27 +156,14 @@ class AdminClients:
 
 
 @asynccontextmanager
-async def polling_clients(concurrency: int, invoke_seconds: float, *, retry_invoke: bool) -> AsyncIterator[Clients]:
-    """Open the clients for polling; `invoke_seconds` is the longest that a Lambda may take to reply.
-
-    Asking for a status may be repeated; a poller written by somebody else may not be, so `retry_invoke` decides.
-    """
-
-    def config(read_seconds: float, tries: int) -> AioConfig:
-        return AioConfig(
-            connect_timeout=_CONNECT_SECONDS,
-            read_timeout=read_seconds,
-            max_pool_connections=concurrency + 2,
-            retries={"mode": "standard", "total_max_attempts": tries},
-            tcp_keepalive=True,
-        )
-
-    async with _opened() as client:
-        yield Clients(
-            await client("dynamodb", config(_SHORT_SECONDS, _TRIES)),
-            await client("stepfunctions", config(_SHORT_SECONDS, 1)),
-            await client("lambda", config(invoke_seconds, _TRIES if retry_invoke else 1)),
-        )
+async def polling_clients(slots: int, invoke_seconds: float, skew: ClockSkew) -> AsyncIterator[Clients]:
+    """Open the clients for polling. Raises CloudError."""
+    clients = Clients(slots, invoke_seconds, skew)
+    try:
+        await clients.renew()
+        yield clients
+    finally:
+        await clients.aclose()
 
 
 @asynccontextmanager

@@ -1,25 +1,21 @@
 """Lambda functions: invoking them and asking whether they are there."""
 
-from typing import TYPE_CHECKING
-
+from scheduler.aws.clients import WithFunctions
 from scheduler.aws.sdk_errors import SDK_ERRORS, translated
 from scheduler.core.invocation import Invocation, NoInvocation, not_invoked
-from scheduler.core.service_calls import call_error
-
-if TYPE_CHECKING:
-    from types_aiobotocore_lambda import LambdaClient
+from scheduler.core.service_calls import Refusal, call_error
 
 
 class Functions:
     """Invokes Lambda functions and waits for their replies."""
 
-    def __init__(self, client: "LambdaClient") -> None:
-        self._client = client
+    def __init__(self, clients: WithFunctions) -> None:
+        self._clients = clients
 
     async def invoke(self, name: str, payload: bytes) -> Invocation | NoInvocation:
         """Invoke a function and wait for its reply; never raises an error of the SDK."""
         try:
-            reply = await self._client.invoke(FunctionName=name, Payload=payload)
+            reply = await self._clients.functions.invoke(FunctionName=name, Payload=payload)
             async with reply["Payload"] as stream:
                 body = await stream.read()
         except SDK_ERRORS as error:
@@ -30,8 +26,8 @@ class Functions:
         """Ask whether a function is there. Raises MissingError or CloudError; being denied says nothing."""
         with translated("function", name):
             try:
-                await self._client.get_function_configuration(FunctionName=name)
+                await self._clients.functions.get_function_configuration(FunctionName=name)
             except SDK_ERRORS as error:
                 # Invoking needs no right to read a function's configuration, so that this denial proves nothing.
-                if call_error(error).code not in {"AccessDeniedException", "AccessDenied"}:
+                if call_error(error).refusal is not Refusal.DENIED:
                     raise

@@ -7,8 +7,8 @@ import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from scheduler.core.service_calls import MISSING_CODES, NO_CREDENTIALS, call_error
-from scheduler.errors import CloudError, CredentialsError, MissingError
+from scheduler.core.service_calls import Refusal, call_error
+from scheduler.errors import CloudError, MissingError
 
 SDK_ERRORS = (
     ClientError,
@@ -24,7 +24,7 @@ SDK_ERRORS = (
 
 def is_missing(error: BaseException) -> bool:
     """Tell whether the resource asked for does not exist."""
-    return call_error(error).code in MISSING_CODES
+    return call_error(error).refusal is Refusal.MISSING
 
 
 @contextmanager
@@ -34,10 +34,9 @@ def translated(kind: str, name: str) -> Iterator[None]:
         yield
     except SDK_ERRORS as error:
         failure = call_error(error)
-        if failure.code in MISSING_CODES:
+        if failure.refusal is Refusal.MISSING:
             raise MissingError(kind, name) from error
         message = " ".join(f"{kind} {name} could not be used: {failure.code}: {failure.message}".split())
-        if failure.code in NO_CREDENTIALS:
+        if failure.refusal is Refusal.CREDENTIALS:
             message += " (set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role)"
-            raise CredentialsError(message) from error
-        raise CloudError(message) from error
+        raise CloudError(message, failure.refusal) from error

@@ -6,7 +6,8 @@ from scheduler.core.answers import Fail, Succeed
 from scheduler.core.effects import Delivered, Delivery, Heartbeat, Send
 from scheduler.core.service_calls import NOT_FROM_AWS, REFUSED_CODES, Call, CallError, from_aws
 
-CLOSED_CODES = frozenset({"TaskTimedOut", "TaskDoesNotExist", "InvalidToken"})
+UNKNOWN_TOKEN = "InvalidToken"  # noqa: S105  an error code
+CLOSED_CODES = frozenset({"TaskTimedOut", "TaskDoesNotExist", UNKNOWN_TOKEN})
 
 
 def send_call(effect: Send | Heartbeat) -> Call:
@@ -27,8 +28,9 @@ def send_result(effect: Send | Heartbeat, reply: dict[str, Any] | CallError) -> 
         return Delivery(Delivered.DELIVERED) if from_aws(reply) else Delivery(Delivered.DEFERRED, NOT_FROM_AWS)
     error = effect.token.scrub(f"{reply.code}: {reply.message}")
     # LocalStack says InvalidToken to a heartbeat wherever the state has no HeartbeatSeconds.
-    if reply.code in CLOSED_CODES and not (isinstance(effect, Heartbeat) and reply.code == "InvalidToken"):
-        return Delivery(Delivered.CLOSED, error)
+    unknown = reply.code == UNKNOWN_TOKEN
+    if reply.code in CLOSED_CODES and not (isinstance(effect, Heartbeat) and unknown):
+        return Delivery(Delivered.CLOSED, error, unknown=unknown)
     if reply.code in REFUSED_CODES:
         return Delivery(Delivered.REFUSED, error)
-    return Delivery(Delivered.DEFERRED, error, unusable=reply.unusable)
+    return Delivery(Delivered.DEFERRED, error, reply.refusal, unknown)

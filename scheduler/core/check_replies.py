@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from scheduler.core.service_calls import Refusal
+
 UNKNOWN_JOB = "JobNotFound"
 """What a source's {"error"} begins with where it knows no such job; a status of NOT_FOUND says the same."""
 _SHOWN = 200  # characters of a reply that are shown where it cannot be understood
@@ -32,18 +34,24 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """The source could not be asked, or not be understood: nothing is known of the job.
+    """The source was asked and did not answer, or not so that it can be understood: an attempt is spent.
 
-    `unusable` says that the source itself is missing, denied or out of reach: asking it for other jobs would only spend
-    their attempts too. `unknown_job` says that the source answered, and knows no such job.
+    `unknown_job` says that it answered, and knows no such job.
     """
 
     error: str
-    unusable: bool = False
     unknown_job: bool = False
 
 
-Report = InProgress | Completed | Failed | Unanswered
+@dataclass(frozen=True, slots=True)
+class Unasked:
+    """The check never reached the source, and so says nothing of the job and spends nothing; `refusal` says why."""
+
+    error: str
+    refusal: Refusal
+
+
+Report = InProgress | Completed | Failed | Unanswered | Unasked
 
 
 def read_reply(payload: bytes) -> Report:

@@ -6,6 +6,8 @@ from typing import Any
 from scheduler.core.attributes import Attribute
 from scheduler.core.states import POLLING
 
+_MOST_IN = 100  # operands that one IN of DynamoDB takes
+
 
 def find_parameters(table: str, now: int, stray_shards: int | None = None) -> dict[str, Any]:
     """Give the Scan that finds due rows; with `stray_shards`, only those that no query of so many shards can find."""
@@ -18,10 +20,14 @@ def find_parameters(table: str, now: int, stray_shards: int | None = None) -> di
     ]
     if stray_shards is not None:
         names["#shard"] = "dueShard"
-        values |= {":first": {"N": "0"}, ":last": {"N": str(stray_shards - 1)}}
-        conditions.append(
-            "(attribute_not_exists(#next) OR attribute_not_exists(#shard) OR NOT (#shard BETWEEN :first AND :last))"
+        # Each by name: a shard of 1.5 lies between two of them, and no query asks for it.
+        shards = [f":shard{shard}" for shard in range(stray_shards)]
+        values |= {name: {"N": str(shard)} for shard, name in enumerate(shards)}
+        known = " OR ".join(
+            f"#shard IN ({', '.join(some)})"
+            for some in (shards[at : at + _MOST_IN] for at in range(0, stray_shards, _MOST_IN))
         )
+        conditions.append(f"(attribute_not_exists(#next) OR attribute_not_exists(#shard) OR NOT ({known}))")
     return {
         "TableName": table,
         "FilterExpression": " AND ".join(conditions),

@@ -6,6 +6,7 @@ from enum import Enum
 from scheduler.core.answers import Answer, PendingAnswer
 from scheduler.core.instant import Instant
 from scheduler.core.row_reader import MalformedRowError
+from scheduler.core.service_calls import Refusal
 from scheduler.core.states import EndState
 from scheduler.core.token import TaskToken
 from scheduler.core.token_row import TokenRow
@@ -109,10 +110,11 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The table could not be asked. `refused` says that it can be, but takes no such write for this row."""
+    """The table could not be asked, `refusal` says why. `refused`: it can be, but takes no such write for this row."""
 
     error: str
     refused: bool = False
+    refusal: Refusal | None = None
 
 
 class Delivered(Enum):
@@ -129,8 +131,12 @@ class Delivered(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What became of an answer; `unusable` says of a deferred one that any other would fare alike."""
+    """What became of an answer or a heartbeat.
+
+    `refusal` says why Step Functions could not be asked; `unknown` that it has never heard of the token.
+    """
 
     kind: Delivered
     error: str = ""
-    unusable: bool = False
+    refusal: Refusal | None = None
+    unknown: bool = False

@@ -3,8 +3,18 @@
 import json
 from dataclasses import dataclass
 
-from scheduler.core.check_replies import Report, Unanswered, read_function_error, read_reply
-from scheduler.core.service_calls import MISSING_CODES, CallError, missing_line
+from scheduler.core.check_replies import Report, Unanswered, Unasked, read_function_error, read_reply
+from scheduler.core.service_calls import CallError, Refusal, missing_line
+
+_OF_THE_REQUEST = frozenset(
+    {
+        "InvalidRequestContentException",
+        "RequestTooLargeException",
+        "SerializedRequestEntityTooLargeException",
+        "UnsupportedMediaTypeException",
+    }
+)
+"""What Lambda says of one request alone: a job whose id makes it so pays for it, and slows down nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,18 +27,24 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class NoInvocation:
-    """No reply; `unusable` says that the function cannot be invoked for any other job either."""
+    """No reply; `refusal` says why the function surely never ran, None that it may have."""
 
     error: str
-    unusable: bool = False
+    refusal: Refusal | None = None
 
 
 def not_invoked(name: str, failure: CallError) -> NoInvocation:
-    """Give what an invocation that failed says of the function."""
-    if failure.code in MISSING_CODES:
-        return NoInvocation(missing_line("function", name), unusable=True)
+    """Give what an invocation that failed says of the function.
+
+    Whatever Lambda's own reply says in place of the function's, the function did not run: too many invocations at once,
+    a key, a network interface or a file system that Lambda cannot use, a function that is not ready.
+    """
+    if failure.refusal is Refusal.MISSING:
+        return NoInvocation(missing_line("function", name), failure.refusal)
     error = f"function {name} could not be invoked: {failure.code}: {failure.message}"
-    return NoInvocation(error, unusable=failure.unusable)
+    if failure.refusal or not failure.answered or failure.code in _OF_THE_REQUEST:
+        return NoInvocation(error, failure.refusal)
+    return NoInvocation(error, Refusal.UNAVAILABLE)
 
 
 def check_payload(job_id: str) -> bytes:
@@ -39,8 +55,8 @@ def check_payload(job_id: str) -> bytes:
 def read_check(reply: Invocation | NoInvocation) -> Report:
     """Give what the reply to such a request says of the job."""
     match reply:
-        case NoInvocation(error, unusable):
-            return Unanswered(error, unusable=unusable)
+        case NoInvocation(error, refusal):
+            return Unasked(error, refusal) if refusal else Unanswered(error)
         case Invocation(payload, failed=True):
             return read_function_error(payload)
         case Invocation(payload):

@@ -6,6 +6,7 @@ from typing import Any
 
 from scheduler.core.answers import Answer
 from scheduler.core.states import EndState
+from scheduler.core.trouble import Trouble
 
 
 class Kind(StrEnum):
@@ -13,7 +14,9 @@ class Kind(StrEnum):
 
     IN_PROGRESS = "in_progress"
     CHECK_FAILED = "check_failed"
-    """The source could not be asked: the attempt is spent, the job goes on waiting."""
+    """The source gave no clear answer: the attempt is spent, the job goes on waiting."""
+    UNASKED = "unasked"
+    """The check never reached the source: nothing is spent, the job goes on waiting."""
     ENDED = "ended"
     """The row has its end state."""
     DEFERRED = "deferred"
@@ -21,7 +24,7 @@ class Kind(StrEnum):
     LOST = "lost"
     """Somebody else has the row."""
     LEFT_ALONE = "left_alone"
-    """The row names a source that this version does not know."""
+    """The row is not for this poller: its source is not known here, or its execution is elsewhere."""
     UNREACHED = "unreached"
     """The token table could not be asked; the row stays due."""
     REFUSED = "refused"
@@ -41,8 +44,8 @@ class Outcome:
     end_state: EndState | None = None
     answer: Answer | None = None
     error: str | None = None
-    halt: bool = False
-    """Whether the cloud is at fault and not the job: polling other rows now would fare alike."""
+    troubles: tuple[Trouble, ...] = ()
+    """What of the surroundings went wrong on the way; none of it is charged to the job."""
     unmarked: str | None = None
     """Why the row could not be written at the end of the poll, though its answer was given or is to be kept."""
 

@@ -5,11 +5,11 @@ A poll is a generator: it yields effects and is sent what became of them. Whoeve
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from scheduler.core.answers import Answer, PendingAnswer, Succeed, fail
-from scheduler.core.check_replies import Report, Unanswered
+from scheduler.core.check_replies import Report, Unanswered, Unasked
 from scheduler.core.effects import (
     Check,
     Claim,
@@ -26,36 +26,59 @@ from scheduler.core.effects import (
     Release,
     Send,
 )
+from scheduler.core.home import Home
 from scheduler.core.instant import Instant
 from scheduler.core.outcome import Kind, Outcome
 from scheduler.core.row_reader import MalformedRowError
 from scheduler.core.states import EndState
 from scheduler.core.timing import Policy
 from scheduler.core.token_row import TokenRow
-from scheduler.core.verdicts import answer_for, due, give_up
+from scheduler.core.trouble import Part, Trouble
+from scheduler.core.verdicts import answer_for, due, expired, give_up
+
+_DOUBTED = "no answer is sent while Step Functions seems to know none of our task tokens"
 
 Poll = Generator[Effect, Any, Outcome]
 
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """One turn at a row: when it started, when the row is due again, and until when nobody else may have it."""
+    """One turn at a row: when it started, since when the row was due and when it is again, until when it is leased.
+
+    `troubles` gathers what of the surroundings goes wrong on the way.
+    """
 
     policy: Policy
     now: Instant
+    was_due: Instant
     due_again: Instant
     until: Instant
+    troubles: list[Trouble] = field(default_factory=list)
+
+    def outcome(self, kind: Kind, row: TokenRow, **more: Any) -> Outcome:
+        """Give how the turn ended."""
+        return _outcome(kind, row, troubles=tuple(self.troubles), **more)
+
+    def wrote(self, row: TokenRow, done: object) -> str | None:
+        """Note how a write went; gives the error where it failed."""
+        if not isinstance(done, Failure):
+            return None
+        error = row.token.scrub(done.error)
+        if not done.refused:
+            self.troubles.append(Trouble.refused(Part.TABLE, error, done.refusal))
+        return error
 
 
 def poll(row: TokenRow, policy: Policy, now: Instant, tick: Instant) -> Poll:
     """Poll one row: `now` is the poll's own start, `tick` that of the tick that found the row due."""
-    if row.has_source:
-        return _outcome(Kind.LEFT_ALONE, row, error="the row names a source that this version does not know")
-    if not due(row, now) and row.attempt_count >= row.max_attempts and not row.pending and now <= row.expires_at:
+    if reason := not_ours(row, policy.home):
+        return _outcome(Kind.LEFT_ALONE, row, error=reason)
+    if not due(row, now) and row.attempt_count >= row.max_attempts and not row.pending and now < row.expires_at:
         # Polled out of turn, its attempts used up: the last check may be under way, and may yet find the job ended.
         return _outcome(Kind.LOST, row, error="its last check may still be under way")
     due_again = policy.next_poll(row, now, tick)
-    turn = _Turn(policy, now, due_again, until=max(due_again, policy.lease_end(now)))
+    was_due = now if row.next_poll_at is None else row.next_poll_at
+    turn = _Turn(policy, now, was_due, due_again, until=max(due_again, policy.lease_end(now)))
     claimed = yield Claim(row, policy.new_claim_id(), now, turn.until, policy.shard(row))
     match claimed:
         case MalformedRowError():
@@ -65,15 +88,24 @@ def poll(row: TokenRow, policy: Policy, now: Instant, tick: Instant) -> Poll:
         case Failure(error, refused=True):
             fault = MalformedRowError(None, None, f"cannot be claimed: {row.token.scrub(error)}")
             return (yield from quarantine(row.job_id, fault, now))
-        case Failure(error):
-            return _outcome(Kind.UNREACHED, row, error=row.token.scrub(error))
-    row = claimed
+        case Failure():
+            return turn.outcome(Kind.UNREACHED, row, error=turn.wrote(row, claimed))
+    return (yield from _decide(claimed, turn))
+
+
+def not_ours(row: TokenRow, home: Home) -> str | None:
+    """Say why a row is to be left alone; None where it is ours to poll."""
+    return "the row names a source that is not known here" if row.has_source else home.excludes(row.execution_id)
+
+
+def _decide(row: TokenRow, turn: _Turn) -> Poll:
+    """Give up or check, and go on with what that calls for."""
     pending = row.pending
     if pending is None:
-        decided = give_up(row, now)
+        decided = give_up(row)
         if decided is None:
             report = yield Check(row)
-            decided = answer_for(row, report, now)
+            decided = answer_for(row, report, turn.now) or expired(row, report, turn.now)
             if decided is None:
                 return (yield from _wait(row, report, turn))
         pending = PendingAnswer(decided)
@@ -90,39 +122,62 @@ def quarantine(job_id: str, fault: MalformedRowError, now: Instant) -> Poll:
     match done:
         case Lost():
             return Outcome(Kind.LOST, job_id)
-        case Failure(error, refused):
-            return Outcome(Kind.REFUSED if refused else Kind.UNREACHED, job_id, error=error)
+        case Failure(error, refused=True):
+            return Outcome(Kind.REFUSED, job_id, error=error)
+        case Failure(error, refusal=refusal):
+            trouble = Trouble.refused(Part.TABLE, error, refusal)
+            return Outcome(Kind.UNREACHED, job_id, error=error, troubles=(trouble,))
     return Outcome(Kind.ENDED, job_id, end_state=EndState.QUARANTINED, error=str(fault))
 
 
 def _wait(row: TokenRow, report: Report, turn: _Turn) -> Poll:
     """Let the job wait for its next poll: it is in progress, or nothing is known of it."""
-    error = row.token.scrub(report.error) if isinstance(report, Unanswered) else None
-    if error is None and row.heartbeat:
-        beat: Delivery = yield Heartbeat(row.token)
-        if beat.kind is Delivered.CLOSED:
-            return (yield from _mark(row, EndState.CLOSED, turn, error=beat.error))
+    kind, error, unknown, due_again = Kind.IN_PROGRESS, None, 0, turn.due_again
+    match report:
+        case Unanswered(text, unknown_job):
+            kind, error = Kind.CHECK_FAILED, row.token.scrub(text)
+            unknown = row.unknown_checks + 1 if unknown_job else 0
+        case Unasked(text, refusal):
+            kind, error, unknown = Kind.UNASKED, row.token.scrub(text), row.unknown_checks
+            turn.troubles.append(Trouble.refused(Part.SOURCE, error, refusal))
+            due_again = min(due_again, turn.was_due)  # it keeps its place: it is the source's lane that slows down
+    if closed := (yield from _beat(row, turn)):
+        return (yield from _mark(row, EndState.CLOSED, turn, error=closed))
     # The claim holds the row for as long as a poll may take; a shorter interval would be stretched to that.
-    unknown = row.unknown_checks + 1 if isinstance(report, Unanswered) and report.unknown_job else 0
-    if turn.due_again < turn.until or error or unknown != row.unknown_checks:
-        # Where the source is missing, denied or out of reach, no check was made: the attempt is not spent.
-        unspent = isinstance(report, Unanswered) and report.unusable
-        yield Release(row, turn.due_again, error, unknown, unspent)
-    if isinstance(report, Unanswered):
-        return _outcome(Kind.CHECK_FAILED, row, claimed=True, error=error, halt=report.unusable)
-    return _outcome(Kind.IN_PROGRESS, row, claimed=True)
+    if due_again < turn.until or error or unknown != row.unknown_checks:
+        release = Release(row, due_again, error, unknown, unspent=kind is Kind.UNASKED)
+        # A check that was not made must not be paid for; any other release is only a matter of being early.
+        done = (yield from _insist(release, turn)) if release.unspent else (yield release)
+        turn.wrote(row, done)
+    return turn.outcome(kind, row, claimed=True, error=error)
+
+
+def _beat(row: TokenRow, turn: _Turn) -> Generator[Effect, Any, str | None]:
+    """Send the heartbeat that a task wants while it waits, whatever its source says; gives why the token is closed."""
+    if not row.heartbeat:
+        return None
+    beat: Delivery = yield Heartbeat(row.token)
+    if beat.kind is Delivered.CLOSED:
+        return beat.error
+    if beat.kind is not Delivered.DELIVERED:
+        turn.troubles.append(Trouble.refused(Part.HEARTBEATS, beat.error, beat.refusal))
+    return None
 
 
 def _deliver(row: TokenRow, pending: PendingAnswer, turn: _Turn) -> Poll:
     """Answer, then mark; keep what cannot be delivered now."""
-    decided = pending.answer
+    decided, doubt = pending.answer, turn.policy.doubt
     pauses = turn.policy.pauses()
-    while True:
-        delivery: Delivery = yield Send(row.token, decided)
+    delivery = Delivery(Delivered.DEFERRED, _DOUBTED, unknown=True)
+    while doubt.may_try(turn.now):
+        delivery = yield Send(row.token, decided)
         match delivery.kind:
             case Delivered.DELIVERED:
                 turn.policy.retries.earn()
+                doubt.taken()
                 return (yield from _mark(row, decided.end_state, turn, answer=decided))
+            case Delivered.CLOSED if delivery.unknown and not doubt.closes():
+                break
             case Delivered.CLOSED:
                 # By an earlier try of this very answer whose reply was lost, or by the task's own time-out: nobody can
                 # tell, and the row must not say that Step Functions was told what it may never have heard.
@@ -136,17 +191,13 @@ def _deliver(row: TokenRow, pending: PendingAnswer, turn: _Turn) -> Poll:
         if pause is None or not turn.policy.retries.take():
             break
         yield Pause(pause)
+    turn.troubles.append(_answer_trouble(delivery))
     kept = PendingAnswer(decided, pending.tries + 1)
     done = yield Keep(row, kept, turn.policy.retry_deferred(pending.tries, turn.now), delivery.error)
-    return _outcome(
-        Kind.DEFERRED,
-        row,
-        claimed=True,
-        answer=decided,
-        error=delivery.error,
-        halt=delivery.unusable,
-        unmarked=row.token.scrub(done.error) if isinstance(done, Failure) else None,
-    )
+    unmarked = turn.wrote(row, done)
+    if closed := (yield from _beat(row, turn)):
+        return (yield from _mark(row, EndState.CLOSED, turn, error=closed))
+    return turn.outcome(Kind.DEFERRED, row, claimed=True, answer=decided, error=delivery.error, unmarked=unmarked)
 
 
 def _mark(
@@ -154,16 +205,30 @@ def _mark(
 ) -> Poll:
     # The task of a row that is set aside still waits, so that nothing may delete its token.
     purge_at = None if end_state is EndState.QUARANTINED else turn.policy.purge_at(turn.now)
-    mark = Mark(row, end_state, turn.now, error, purge_at)
-    done = yield mark
+    # The task may have its answer: without the mark its job would be checked again, and the row end as closed.
+    done = yield from _insist(Mark(row, end_state, turn.now, error, purge_at), turn)
+    unmarked = turn.wrote(row, done)
+    return turn.outcome(
+        Kind.ENDED, row, claimed=True, end_state=end_state, answer=answer, error=error, unmarked=unmarked
+    )
+
+
+def _insist(write: Mark | Release, turn: _Turn) -> Generator[Effect, Any, Any]:
+    """Perform a write that matters, again where the table could not be asked; gives what it was told last."""
+    done = yield write
     for pause in turn.policy.pauses():
         if not isinstance(done, Failure) or not turn.policy.retries.take():
             break
-        # The task may have its answer: without the mark its job would be checked again, and the row end as closed.
         yield Pause(pause)
-        done = yield mark
-    unmarked = row.token.scrub(done.error) if isinstance(done, Failure) else None
-    return _outcome(Kind.ENDED, row, claimed=True, end_state=end_state, answer=answer, error=error, unmarked=unmarked)
+        done = yield write
+    return done
+
+
+def _answer_trouble(delivery: Delivery) -> Trouble:
+    if delivery.unknown:
+        reason = "Step Functions knows none of our task tokens: is it of another region or account?"
+        return Trouble(Part.ANSWERS, reason, delivery.error)
+    return Trouble.refused(Part.ANSWERS, delivery.error, delivery.refusal)
 
 
 def _outcome(kind: Kind, row: TokenRow, **more: Any) -> Outcome:

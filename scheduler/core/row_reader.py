@@ -33,6 +33,7 @@ class Malformed:
 
     job_id: str
     fault: MalformedRowError
+    next_poll_at: Instant | None = None
 
 
 Found = TokenRow | Malformed
@@ -43,7 +44,7 @@ def read_found(item: Item) -> Found:
     try:
         return read_row(item)
     except MalformedRowError as fault:
-        return Malformed(item["jobId"]["S"], fault)
+        return Malformed(item["jobId"]["S"], fault, _Reader(item).due("nextPollAt"))
 
 
 def read_row(item: Item) -> TokenRow:
@@ -131,8 +132,7 @@ class _Reader:
     def due(self, name: str) -> Instant | None:
         """Read since when the row is due; one of which that cannot be said is due at once."""
         held = self._item.get(name, {})
-        value = from_attribute(held) if "N" in held else None
-        return value if isinstance(value, int) else None
+        return math.floor(from_attribute(held)) if "N" in held else None
 
     def note(self, name: str) -> Any:
         """Read what no poll depends on: anything may stand there."""

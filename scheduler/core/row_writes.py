@@ -24,6 +24,17 @@ from scheduler.core.service_calls import CONDITION_FAILED, NOT_FROM_AWS, REFUSED
 from scheduler.core.states import POLLING, EndState
 from scheduler.core.token_row import TokenRow
 
+_CONTENDED = frozenset({"TransactionConflictException", "ReplicatedWriteConflictException"})
+_OF_THE_ROW = (
+    "Item size",
+    "incorrect data type",
+    "does not exist in the item",
+    "magnitude larger than supported",
+    "magnitude smaller than supported",
+    "Nesting Levels",
+)
+"""What a ValidationException says where the row's own content is in the way of a write. Any other, such as the type of
+an index's key, is about the table, and every other row would fare alike."""
 _LAST_ERROR_LENGTH = 1_000  # of the attribute lastError, for people; a cause may have 32,768 characters
 
 
@@ -127,8 +138,8 @@ def _release(update: _Update, release: Release) -> None:
     if release.error:
         update.set(lastError=_noted(release.row, release.error))
     if release.unspent:
-        attempts, one = update.name("attemptCount"), update.value("one", {"N": "1"})
-        update.sets.append(f"{attempts} = {attempts} - {one}")
+        # As a number and not as a subtraction: it may be sent again after a reply that was lost.
+        update.set(attemptCount=release.row.attempt_count - 1)
     if release.unknown_checks != release.row.unknown_checks:
         update.set(unknownChecks=release.unknown_checks)
 
@@ -165,8 +176,10 @@ def write_result(
 ) -> TokenRow | MalformedRowError | Lost | Failure | None:
     """Give what the protocol is told of a write."""
     if isinstance(reply, CallError):
+        if reply.code in _CONTENDED and isinstance(effect, Claim):
+            return Lost()
         if reply.code != CONDITION_FAILED:
-            return Failure(f"{reply.code}: {reply.message}", refused=reply.code in REFUSED_CODES)
+            return Failure(f"{reply.code}: {reply.message}", _of_the_row(reply), reply.refusal)
         # A claim that was applied while its reply was lost meets its own mark when it is sent again.
         item = reply.item or {}
         mine = isinstance(effect, Claim) and item.get("claimId") == {"S": effect.claim_id}
@@ -182,6 +195,12 @@ def write_result(
         return read_row(item)
     except MalformedRowError as fault:
         return fault
+
+
+def _of_the_row(error: CallError) -> bool:
+    if error.code == "ParamValidationError":
+        return True
+    return error.code in REFUSED_CODES and any(words in error.message for words in _OF_THE_ROW)
 
 
 def tidy_call(job_id: str, state: EndState, table: str) -> Call:

@@ -4,6 +4,7 @@ The core knows no SDK: whoever drives a poll makes the calls, with boto3 or aiob
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Literal
 
 from scheduler.core.attributes import Item
@@ -11,22 +12,74 @@ from scheduler.core.attributes import Item
 NOT_FROM_AWS = "the reply is not the service's own: it is no JSON"
 REFUSED_CODES = frozenset({"InvalidOutput", "ValidationException", "ParamValidationError"})
 CONDITION_FAILED = "ConditionalCheckFailedException"
-MISSING_CODES = frozenset({"ResourceNotFoundException", "StateMachineDoesNotExist", "TableNotFoundException"})
-DENIED_CODES = frozenset(
+_MISSING = frozenset({"ResourceNotFoundException", "StateMachineDoesNotExist", "TableNotFoundException"})
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+_CREDENTIALS = frozenset(
     {
-        "AccessDenied",
-        "AccessDeniedException",
+        # What services say of credentials that have run out or were never theirs,
+        "AuthFailure",
         "ExpiredToken",
         "ExpiredTokenException",
+        "IncompleteSignature",
         "IncompleteSignatureException",
+        "InvalidAccessKeyId",
         "InvalidClientTokenId",
         "InvalidSignatureException",
+        "MissingAuthenticationToken",
         "MissingAuthenticationTokenException",
+        "RequestExpired",
+        "SignatureDoesNotMatch",
         "UnrecognizedClientException",
+        # and what the SDK raises where it finds none.
+        "ConfigNotFound",
+        "CredentialRetrievalError",
+        "InvalidConfigError",
+        "MetadataRetrievalError",
+        "NoCredentialsError",
+        "PartialCredentialsError",
+        "ProfileNotFound",
+        "SSOTokenLoadError",
+        "TokenRetrievalError",
+        "UnauthorizedSSOTokenError",
     }
 )
-NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"})
-_UNREACHABLE = frozenset({"EndpointConnectionError", "ConnectTimeoutError"})
+_UNREACHABLE = frozenset({"ConnectTimeoutError", "EndpointConnectionError", "ProxyConnectionError", "SSLError"})
+_THROTTLED = frozenset(
+    {
+        "EC2ThrottledException",
+        "KmsThrottlingException",
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "Throttling",
+        "ThrottledException",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+_TOO_MANY, _SERVER_FAULT = 429, 500
+# Of aiohttp, which the SDK takes for endpoints that cannot be reached: the connection stood, and the request may have
+# been served before it broke.
+_BROKEN = frozenset({"ClientOSError", "ClientConnectionResetError", "ServerDisconnectedError"})
+
+
+class Refusal(StrEnum):
+    """Why a service did not do what it was asked, where that says nothing of the one thing it was asked about."""
+
+    MISSING = "does not exist"
+    DENIED = "access is denied"
+    CREDENTIALS = "the credentials are refused"
+    UNREACHABLE = "out of reach"
+    THROTTLED = "throttled"
+    UNAVAILABLE = "not available"
+
+    @property
+    def stops(self) -> bool:
+        """Whether whatever else is asked of the same resource would fare alike, for now."""
+        return self not in {Refusal.THROTTLED, Refusal.UNAVAILABLE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +93,36 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class CallError:
-    """How a request failed; `item` is the one that a condition did not hold for."""
+    """How a request failed: `status` is the reply's HTTP status, `item` the one that a condition did not hold for."""
 
     code: str
     message: str
     item: Item | None = None
+    status: int | None = None
 
     @property
-    def unusable(self) -> bool:
-        """Whether any other request to the same resource would fail alike: it is missing, denied or out of reach."""
-        return self.code in MISSING_CODES | DENIED_CODES | NO_CREDENTIALS | _UNREACHABLE
+    def refusal(self) -> Refusal | None:
+        """Why the service served nobody; None where it spoke of this very request, or where its reply was lost."""
+        for refusal, codes in _REFUSALS.items():
+            if self.code in codes:
+                return refusal
+        if self.status == _TOO_MANY:
+            return Refusal.THROTTLED
+        return Refusal.UNAVAILABLE if self.status is not None and self.status >= _SERVER_FAULT else None
+
+    @property
+    def answered(self) -> bool:
+        """Whether it is the service's own reply, and not a connection that broke or a time-out."""
+        return self.status is not None
+
+
+_REFUSALS = {
+    Refusal.MISSING: _MISSING,
+    Refusal.DENIED: _DENIED,
+    Refusal.CREDENTIALS: _CREDENTIALS,
+    Refusal.UNREACHABLE: _UNREACHABLE,
+    Refusal.THROTTLED: _THROTTLED,
+}
 
 
 def call_error(error: BaseException) -> CallError:
@@ -62,8 +135,13 @@ def call_error(error: BaseException) -> CallError:
     if isinstance(response, dict) and "Error" in response:
         detail = response["Error"]
         message = detail.get("Message") or detail.get("message") or str(error)
-        return CallError(str(detail.get("Code", "Unknown")), message, response.get("Item") or detail.get("Item"))
-    return CallError(type(error).__name__, str(error) or "no reply in time")
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+        return CallError(
+            str(detail.get("Code", "Unknown")), message, response.get("Item") or detail.get("Item"), int(status)
+        )
+    cause = getattr(error, "kwargs", {}).get("error")
+    name = "ConnectionClosedError" if type(cause).__name__ in _BROKEN else type(error).__name__
+    return CallError(name, str(error) or "no reply in time")
 
 
 def missing_line(kind: str, name: str) -> str:

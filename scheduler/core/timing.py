@@ -5,8 +5,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from scheduler.core.home import Home
 from scheduler.core.instant import Instant
 from scheduler.core.retry_budget import RetryBudget
+from scheduler.core.token_doubt import TokenDoubt
 from scheduler.core.token_row import TokenRow, due_shard
 
 SEND_TIMEOUT_SECONDS = 4.0
@@ -46,6 +48,8 @@ class Policy:
     chance: Callable[[], float] = random.random
     new_claim_id: Callable[[], str] = _new_claim_id
     retries: RetryBudget = field(default_factory=RetryBudget)
+    doubt: TokenDoubt = field(default_factory=TokenDoubt)
+    home: Home = field(default_factory=Home)
 
     def lease_end(self, now: Instant) -> Instant:
         """Give the instant until which nobody else polls a row that is claimed now."""
@@ -55,11 +59,12 @@ class Policy:
         """Give the instant of the row's next poll.
 
         It is reckoned from the tick that found the row due, so that the tick an interval on finds it again; where that
-        tick began long ago, from now.
+        tick began long ago, from now. It is never later than the job's expiry.
         """
         interval = 1000 * (row.interval_seconds or self.interval_seconds)
         since = tick if now - tick < interval * LATE else now
-        return since + round(interval * (1 - JITTER * self.chance()))
+        following = since + round(interval * (1 - JITTER * self.chance()))
+        return min(following, row.expires_at) if now < row.expires_at else following
 
     def retry_deferred(self, tries: int, now: Instant) -> Instant:
         """Give the instant of the next try for an answer that was kept: exponential backoff with full jitter."""

@@ -1,11 +1,13 @@
 """Verdicts: when a job is given up, and what its task is told."""
 
 from scheduler.core.answers import Answer, fail, succeed
-from scheduler.core.check_replies import Completed, Failed, Report, Unanswered
+from scheduler.core.check_replies import Completed, Failed, Report, Unanswered, Unasked
 from scheduler.core.instant import Instant, format_iso
 from scheduler.core.states import EndState
 from scheduler.core.token_row import TokenRow
 
+UNASKED_GRACE_MS = 600_000
+"""How long after its expiry a job goes on waiting where its source cannot be asked: ten minutes."""
 UNKNOWN_CHECKS = 3
 """So many checks in a row that find the job unknown fail it: one alone may have met a source still catching up."""
 
@@ -15,15 +17,24 @@ def due(row: TokenRow, now: Instant) -> bool:
     return row.next_poll_at is None or row.next_poll_at <= now
 
 
-def give_up(row: TokenRow, now: Instant) -> Answer | None:
-    """Give the failure for a job whose time or attempts are used up; None while there are some left."""
-    if now > row.expires_at:
-        cause = f"job {row.job_id} had not ended by {format_iso(row.expires_at)}"
-        return fail("PollingExpired", _with_last_error(cause, row), EndState.EXPIRED)
-    if row.attempt_count > row.max_attempts:
-        cause = f"job {row.job_id} had not ended after {row.max_attempts} status checks"
-        return fail("MaxAttemptsExceeded", _with_last_error(cause, row), EndState.MAX_ATTEMPTS)
-    return None
+def give_up(row: TokenRow) -> Answer | None:
+    """Give the failure for a job whose attempts are used up; None while there are some left."""
+    if row.attempt_count <= row.max_attempts:
+        return None
+    cause = f"job {row.job_id} had not ended after {row.max_attempts} status checks"
+    return fail("MaxAttemptsExceeded", _with_error(cause, row.last_error), EndState.MAX_ATTEMPTS)
+
+
+def expired(row: TokenRow, report: Report, now: Instant) -> Answer | None:
+    """Give the failure for a job that has just been asked for the last time; None while there is time left.
+
+    A check that never reached the source was none, so that the job is asked again, but not for ever.
+    """
+    if now < row.expires_at + (UNASKED_GRACE_MS if isinstance(report, Unasked) else 0):
+        return None
+    cause = f"job {row.job_id} had not ended by {format_iso(row.expires_at)}"
+    error = row.token.scrub(report.error) if isinstance(report, Unanswered | Unasked) else row.last_error
+    return fail("PollingExpired", _with_error(cause, error), EndState.EXPIRED)
 
 
 def answer_for(row: TokenRow, report: Report, now: Instant) -> Answer | None:
@@ -46,5 +57,5 @@ def answer_for(row: TokenRow, report: Report, now: Instant) -> Answer | None:
     return None
 
 
-def _with_last_error(cause: str, row: TokenRow) -> str:
-    return f"{cause}; the last check that failed: {row.last_error}" if row.last_error else cause
+def _with_error(cause: str, error: str | None) -> str:
+    return f"{cause}; the last check that failed: {error}" if error else cause

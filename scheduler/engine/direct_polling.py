@@ -1,12 +1,12 @@
-"""Polling what is due: directly, or by invoking the poller Lambda."""
+"""Direct mode: the daemon drives the protocol itself."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from scheduler.core.check_replies import Report, Unanswered
-from scheduler.core.effects import Check, Effect, Heartbeat, Pause, Send
+from scheduler.core.effects import Check, Claim, Effect, Heartbeat, Lost, Pause, Send
 from scheduler.core.failpoints import with_failpoint
 from scheduler.core.instant import Instant
 from scheduler.core.outcome import Outcome
@@ -14,7 +14,7 @@ from scheduler.core.protocol import Poll, poll, quarantine
 from scheduler.core.row_reader import Found, Malformed
 from scheduler.core.timing import Policy
 from scheduler.core.token_row import TokenRow
-from scheduler.engine.poller import Rows, Sender
+from scheduler.engine.poller import Claimed, Rows, Sender
 from scheduler.sources import Source
 
 
@@ -22,17 +22,18 @@ from scheduler.sources import Source
 class DirectPoller:
     """Polls by itself: drives the protocol and performs its effects."""
 
+    claims: ClassVar[bool] = True
+    batch: ClassVar[int] = 1
     rows: Rows
     sender: Sender
     source: Source
     policy: Policy
     check_timeout: float
     clock: Callable[[], Instant]
-    batch: int = 1
 
-    async def poll(self, rows: Sequence[Found], tick: Instant) -> list[Outcome]:
+    async def poll(self, rows: Sequence[Found], tick: Instant, claimed: Claimed | None = None) -> list[Outcome]:
         """Poll rows one after another."""
-        return [await self._drive(self._start(row, tick)) for row in rows]
+        return [await self._drive(self._start(row, tick), claimed) for row in rows]
 
     async def probe(self) -> None:
         """Ask whether the source is there. Raises MissingError or CloudError where it is not."""
@@ -44,7 +45,7 @@ class DirectPoller:
             return quarantine(row.job_id, row.fault, now)
         return with_failpoint(poll(row, self.policy, now, tick))
 
-    async def _drive(self, polling: Poll) -> Outcome:
+    async def _drive(self, polling: Poll, claimed: Claimed | None) -> Outcome:
         result: Any = None
         try:
             while True:
@@ -52,6 +53,8 @@ class DirectPoller:
                 if isinstance(effect, Send):
                     break
                 result = await self._perform(effect)
+                if claimed and isinstance(effect, Claim):
+                    claimed(won=not isinstance(result, Lost))
         except StopIteration as end:
             outcome: Outcome = end.value
             return outcome

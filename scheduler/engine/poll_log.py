@@ -5,6 +5,18 @@ from typing import Any
 from scheduler.core.outcome import Kind, Outcome
 from scheduler.core.states import EndState
 
+_WAITING = {
+    Kind.IN_PROGRESS: ("info", "poll.in_progress"),
+    Kind.CHECK_FAILED: ("warning", "poll.check_failed"),
+    Kind.UNASKED: ("debug", "poll.unasked"),
+    Kind.DEFERRED: ("warning", "answer.deferred"),
+    Kind.LOST: ("debug", "poll.lost"),
+    Kind.LEFT_ALONE: ("debug", "row.left_alone"),
+    Kind.UNREACHED: ("error", "poll.unreached"),
+    Kind.REFUSED: ("error", "row.refused"),
+}
+_COUNTED = frozenset({Kind.IN_PROGRESS, Kind.CHECK_FAILED})
+
 
 def log_outcome(log: Any, outcome: Outcome, duration_ms: int) -> None:
     """Log how a poll ended."""
@@ -16,25 +28,14 @@ def log_outcome(log: Any, outcome: Outcome, duration_ms: int) -> None:
         "duration_ms": duration_ms,
     }
     log = log.bind(**{name: value for name, value in facts.items() if value is not None})
-    match outcome:
-        case Outcome(kind=Kind.IN_PROGRESS):
-            log.info("poll.in_progress", max_attempts=outcome.max_attempts)
-        case Outcome(kind=Kind.CHECK_FAILED):
-            log.warning("poll.check_failed", max_attempts=outcome.max_attempts)
-        case Outcome(kind=Kind.DEFERRED):
-            log.warning("answer.deferred", **_unmarked(outcome))
-        case Outcome(kind=Kind.LOST):
-            log.debug("poll.lost")
-        case Outcome(kind=Kind.LEFT_ALONE):
-            log.debug("row.left_alone")
-        case Outcome(kind=Kind.UNREACHED):
-            log.error("poll.unreached")
-        case Outcome(kind=Kind.REFUSED):
-            log.error("row.refused")
-        case Outcome(end_state=EndState.QUARANTINED):
-            log.warning("row.quarantined")
-        case Outcome(end_state=end_state):
-            _log_end(log.bind(end_state=end_state), outcome)
+    if outcome.end_state is EndState.QUARANTINED:
+        log.warning("row.quarantined")
+    elif outcome.kind is Kind.ENDED:
+        _log_end(log.bind(end_state=outcome.end_state), outcome)
+    else:
+        level, event = _WAITING[outcome.kind]
+        attempts = {"max_attempts": outcome.max_attempts} if outcome.kind in _COUNTED else {}
+        getattr(log, level)(event, **attempts, **_unmarked(outcome))
 
 
 def _log_end(log: Any, outcome: Outcome) -> None:

@@ -26,15 +26,27 @@ class Sender(Protocol):
         ...
 
 
+class Claimed(Protocol):
+    """Who is told how a claim went."""
+
+    def __call__(self, *, won: bool) -> None:
+        """Hear that a claim was won or lost."""
+
+
 class Poller(Protocol):
     """Polls due rows, up to `batch` of them at once."""
+
+    @property
+    def claims(self) -> bool:
+        """Whether it claims rows itself, and tells how that went."""
+        ...
 
     @property
     def batch(self) -> int:
         """The most rows that one call of `poll` takes."""
         ...
 
-    async def poll(self, rows: Sequence[Found], tick: Instant) -> list[Outcome]:
+    async def poll(self, rows: Sequence[Found], tick: Instant, claimed: Claimed | None = None) -> list[Outcome]:
         """Poll some due rows that the tick of this instant found; one outcome for each, in the same order."""
         ...
 

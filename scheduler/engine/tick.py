@@ -1,167 +1,155 @@
-"""One tick: find the due rows, poll them, count what became of them."""
+"""One tick: find what is due, hand it on, and be over. The polls go on beside it, in their lanes."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from typing import Protocol
 
+from scheduler.aws.due_finder import Page
 from scheduler.core.instant import Instant
-from scheduler.core.outcome import Kind, Outcome
 from scheduler.core.row_reader import Found
-from scheduler.core.states import EndState
-from scheduler.core.token_row import TokenRow
-from scheduler.engine.poll_log import log_outcome
-from scheduler.engine.poller import Poller
+from scheduler.engine.attention import Attention
+from scheduler.engine.dispatch import Dispatch
+from scheduler.engine.report import TickReport
 from scheduler.errors import CloudError
 from scheduler.log import logger
 
 LONGEST_SECONDS = 30.0
 """A tick takes no more rows after this: the next one reads the clock anew, and so finds what has become due since."""
+MOST_PASSED_OVER = 500
+"""Due rows that one tick reads though their lane takes none of them: among them may be some that need no source."""
 
 
 class Finder(Protocol):
-    """The token table, for finding what is due."""
+    """Where due rows are found; see `scheduler.aws.due_finder.DueFinder`."""
 
-    def find(self, now: Instant) -> AsyncIterator[Found]:
-        """Give the due rows, each as soon as its page is there. Raises MissingError or CloudError."""
+    def pages(self, now: Instant) -> AsyncIterator[Page]:
+        """Give the due rows, each page as soon as it is there. Raises MissingError or CloudError."""
+        ...
+
+    def cut(self, page: Page, taken: Sequence[Found], *, beyond: bool) -> None:
+        """Note that the first rows of a page were `taken`, and that no further page is read."""
+        ...
+
+    def give_back(self, rows: Sequence[Found]) -> None:
+        """Take back rows of a stray page."""
         ...
 
 
-@dataclass(slots=True)
-class TickReport:
-    """What a tick did, as `tick.finished` shows it.
-
-    `cut_short` says that it ended for its length, with more rows due; `trouble` why it took no more rows before that.
-    """
-
-    due: int = 0
-    polled: int = 0
-    claimed: int = 0
-    lost: int = 0
-    completed: int = 0
-    failed: int = 0
-    closed: int = 0
-    errors: int = 0
-    oldest_due_seconds: float = 0.0
-    duration_ms: int = 0
-    cut_short: bool = False
-    trouble: str | None = None
-
-    def found(self, row: Found, now: Instant) -> None:
-        """Count a due row, and how long the longest due one has waited for this tick."""
-        self.due += 1
-        if isinstance(row, TokenRow) and row.next_poll_at is not None:
-            self.oldest_due_seconds = max(self.oldest_due_seconds, round((now - row.next_poll_at) / 1000, 1))
-
-    def count(self, outcome: Outcome) -> None:
-        """Count one poll's outcome."""
-        self.polled += 1
-        self.claimed += outcome.claimed
-        self.lost += outcome.kind is Kind.LOST
-        self.completed += outcome.end_state is EndState.COMPLETED
-        self.failed += outcome.end_state in {EndState.FAILED, EndState.MAX_ATTEMPTS, EndState.EXPIRED}
-        self.closed += outcome.end_state is EndState.CLOSED
-        self.errors += (
-            outcome.kind in {Kind.CHECK_FAILED, Kind.DEFERRED, Kind.UNREACHED, Kind.REFUSED}
-            or outcome.end_state is EndState.QUARANTINED
-            or outcome.unmarked is not None
-        )
-
-    def shown(self) -> dict[str, Any]:
-        """Give the report's figures, and its trouble where there was some."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
-
-
 class Ticker:
-    """Runs ticks, one at a time, with at most `concurrency` polls in flight."""
+    """Runs ticks, one at a time."""
 
     def __init__(
         self,
         finder: Finder,
-        poller: Poller,
-        concurrency: int,
+        dispatch: Dispatch,
+        attention: Attention,
         clock: Callable[[], Instant],
         longest: float = LONGEST_SECONDS,
     ) -> None:
         self._finder = finder
-        self._poller = poller
-        self._slots = asyncio.Semaphore(concurrency)
+        self._dispatch = dispatch
+        self._attention = attention
         self._clock = clock
         self._longest = longest
-        self._polls: set[asyncio.Task[None]] = set()
-        self._stopping = False
         self._log = logger()
+        attention.on_left = dispatch.leave
+        attention.on_table_trouble = self._leave_all
 
-    def stop_taking(self) -> None:
-        """Take no more rows; what is in flight goes on."""
-        self._stopping = True
+    async def run(self, tick_id: str, fired: asyncio.Event | None = None) -> TickReport:
+        """Run one tick: until all that is due was handed on, the next one has `fired`, or it has lasted long enough.
 
-    def abort(self) -> None:
-        """Cancel the polls in flight; their rows are polled again when their leases have run out."""
-        for polling in self._polls:
-            polling.cancel()
-
-    async def run(self, tick_id: str) -> TickReport:
-        """Run one tick to its end. Never raises for what a row, a job or the cloud does: the report says it."""
+        Never raises for what a row, a job or the cloud does: the report says it.
+        """
         started = time.monotonic()
-        now = self._clock()
+        self._attention.tick_id = tick_id
         report = TickReport()
-        log = self._log.bind(tick_id=tick_id)
-        batch: list[Found] = []
+        taken, first = 0, True
         try:
-            async for row in self._finder.find(now):
-                report.found(row, now)
-                batch.append(row)
-                if len(batch) == self._poller.batch:
-                    await self._take(batch, now, report, log)
-                    batch = []
-                report.cut_short = time.monotonic() - started > self._longest
-                if self._stopping or report.trouble or report.cut_short:
+            while not self._attention.table_trouble:
+                report.due = taken
+                if await self._pass(report, started + self._longest, first=first):
                     break
-            if batch and not self._stopping and not report.trouble:
-                await self._take(batch, now, report, log)
+                taken, first = report.due - report.left, False
+                if not await self._room(started + self._longest - time.monotonic(), fired):
+                    break
         except CloudError as error:
-            report.trouble = str(error)
-        finally:
-            if self._polls:
-                await asyncio.wait(self._polls)
-        report.duration_ms = _elapsed_ms(started)
-        (log.warning if report.trouble else log.info)("tick.finished", **report.shown())
+            self._attention.heed_error(error)
+        for lane in self._dispatch.lanes:
+            lane.nobody_waits()
+        if self._attention.table_trouble:
+            report.trouble = self._attention.table_trouble.error
+        report.cut_short = report.cut_short and not report.trouble
+        report.add(self._attention.take())
+        report.duration_ms = round((time.monotonic() - started) * 1000)
         return report
 
-    async def _take(self, batch: list[Found], tick: Instant, report: TickReport, log: Any) -> None:
-        """Take a slot, then start to poll; at the drain the slot comes too late and the rows are left for later."""
-        await self._slots.acquire()
-        if self._stopping or report.trouble:
-            self._slots.release()
-            return
-        polling = asyncio.create_task(self._poll(batch, tick, report, log), name=f"poll {batch[0].job_id}")
-        self._polls.add(polling)
-        polling.add_done_callback(self._ended)
+    async def run_alone(self, tick_id: str) -> TickReport:
+        """Run one tick and wait for its polls, for an outside cron; its figures are all of them."""
+        report = await self.run(tick_id)
+        for lane in self._dispatch.lanes:
+            await lane.drained()
+        report.add(self._attention.take())
+        for trouble in (self._attention.table_trouble, self._dispatch.lane.trouble):
+            if trouble and not report.trouble:
+                report.trouble = trouble.error
+        self.tell(report)
+        return report
 
-    def _ended(self, polling: "asyncio.Task[None]") -> None:
-        # Here and not in the poll itself: one that is cancelled before its first step would keep its slot.
-        self._polls.discard(polling)
-        self._slots.release()
+    def tell(self, report: TickReport) -> None:
+        """Log a tick's report."""
+        (self._log.warning if report.trouble else self._log.info)(
+            "tick.finished", tick_id=self._attention.tick_id, **report.shown()
+        )
 
-    async def _poll(self, batch: list[Found], tick: Instant, report: TickReport, log: Any) -> None:
-        started = time.monotonic()
+    async def _pass(self, report: TickReport, until: float, *, first: bool) -> bool:
+        """Look through what is due once; tells whether all of it was handed on. Raises CloudError."""
+        now = self._clock()
+        report.left, report.cut_short = 0, False
+        self._attention.room.clear()
+        async with aclosing(self._finder.pages(now)) as pages:  # type: ignore[type-var]  # it is a generator
+            async for page in pages:
+                report.found(page.rows, now)
+                handed = self._dispatch.hand(page.rows, now, shuffled=page.shard is not None)
+                report.due += handed.taken + len(handed.refused)
+                report.left += len(handed.refused)
+                report.cut_short = report.left > 0
+                if self._attention.table_trouble:
+                    return False
+                if page.stray:
+                    self._finder.give_back(handed.left())
+                stopped = self._dispatch.lane.stopped
+                late = time.monotonic() > until
+                if late or (handed.refused and self._seen_enough(report, page, stopped or first)):
+                    report.cut_short = True
+                    self._finder.cut(page, handed.taken_in_order(), beyond=stopped or not handed.refused)
+                    return False
+        return not report.cut_short
+
+    def _seen_enough(self, report: TickReport, page: Page, look_on: bool) -> bool:  # noqa: FBT001
+        """Tell whether to look no further, once a lane has refused a row.
+
+        Behind it there may be rows that need no source. But a scan goes on behind the last row that was taken, so that
+        every row gets its turn.
+        """
+        scanned = page.shard is None and not page.stray
+        return report.left >= MOST_PASSED_OVER or not look_on or (scanned and not self._dispatch.lane.stopped)
+
+    async def _room(self, seconds: float, fired: asyncio.Event | None) -> bool:
+        """Wait until a lane has room again; tells whether that was before the time was up and the next tick fired."""
+        if seconds <= 0 or (fired and fired.is_set()) or (fired is None and self._dispatch.lane.stopped):
+            return False
+        waits = {asyncio.ensure_future(event.wait()) for event in (self._attention.room, fired) if event}
         try:
-            outcomes = await self._poller.poll(batch, tick)
-        except Exception:
-            # A fault of ours with one row must not end the tick; its attempt was counted at the claim.
-            report.polled += len(batch)
-            report.errors += len(batch)
-            for row in batch:
-                log.exception("poll.crashed", job_id=row.job_id)
-            return
-        for outcome in outcomes:
-            report.count(outcome)
-            if outcome.kind is Kind.UNREACHED or outcome.halt:
-                report.trouble = outcome.error
-            log_outcome(log, outcome, _elapsed_ms(started))
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        return self._attention.room.is_set() and not (fired and fired.is_set())
 
-
-def _elapsed_ms(since: float) -> int:
-    return round((time.monotonic() - since) * 1000)
+    def _leave_all(self) -> None:
+        """Take nothing more while the table is in trouble; what is queued is still due."""
+        for lane in self._dispatch.lanes:
+            lane.drop()
+        self._attention.room.set()
