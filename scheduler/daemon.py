@@ -1,9 +1,12 @@
 """The daemon: the schedule, its health, the signals and the drain, composed from the settings."""
 
 import asyncio
+import logging
 import os
 import random
 import signal
+import sys
+import threading
 import time
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
@@ -257,8 +260,14 @@ async def run_daemon(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, drain, number)
     await daemon.run()
+    # All is closed. A thread that still looks up a name would hold the process until it has an answer.
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(0)
 
 
 def _end_at_once(number: int, _: FrameType | None) -> None:
-    # Not by the signal's default action, which the kernel keeps from process 1, as which it runs in a container.
-    os._exit(128 + number)
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    os._exit(128 + number)  # as process 1, which it is in a container, the kernel spares it that signal

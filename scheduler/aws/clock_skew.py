@@ -11,6 +11,7 @@ from scheduler.core.instant import Instant
 TELLING_SECONDS = 30.0
 """Skew below this is not worth a word: `Date` has whole seconds, and a reply may be seconds old when it is read."""
 _REMEMBERED, _LEAST = 15, 3
+_HALF_A_SECOND = 0.5  # of which `Date` leaves out what is less than one
 
 
 class ClockSkew:
@@ -26,7 +27,7 @@ class ClockSkew:
         if date is None:
             return
         try:
-            theirs = parsedate_to_datetime(date).timestamp()
+            theirs = parsedate_to_datetime(date).timestamp() + _HALF_A_SECOND
         except (TypeError, ValueError, OverflowError):
             return
         self._seen.append(self._clock() / 1000 - theirs)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scheduler.aws.clients import WithDynamoDB
-from scheduler.aws.sdk_errors import translated
+from scheduler.aws.sdk_errors import reading
 from scheduler.aws.table_shape import TableShape
 from scheduler.aws.token_table import INDEX, LOAD, Due, TokenTable
 from scheduler.core.attributes import Item
@@ -22,6 +22,8 @@ _OLDEST_FOR_ONE_NEW = 4
 _NEWEST = LOAD // _OLDEST_FOR_ONE_NEW  # taken from the new end of a backlog with each page from its old end
 _LOOK_AGAIN_SECONDS = 60.0
 """How long the answer to "has the table the index?" is good for."""
+REST_SECONDS = 1.0
+"""How long a shard is left to another replica that was quicker."""
 MOST_STRAYS = 1_000
 """Rows that the sweep has found and no tick has taken yet; the sweep waits where there are more."""
 
@@ -55,6 +57,7 @@ class DueFinder:
         self._look_again_at = 0.0
         # Replicas begin at other shards, and each at another one every time: none starves where ticks are cut short.
         self._first_shard = random.randrange(shards)
+        self._rests: dict[int, float] = {}
         self._after: dict[int | None, Key] = {}
         self._sweep_after: Key | None = None
         self._strays: dict[str, None] = {}
@@ -77,6 +80,15 @@ class DueFinder:
             yield Page(await self._waiting(ids, now), stray=True)
         async for page in self._query(now):
             yield page
+
+    @property
+    def resting(self) -> bool:
+        """Whether some shards rest."""
+        return any(until > self._clock() for until in self._rests.values())
+
+    def rest(self, shard: int) -> None:
+        """Pass a shard by for REST_SECONDS: another replica takes up what is due there."""
+        self._rests[shard] = self._clock() + REST_SECONDS
 
     def give_back(self, rows: Iterable[Found]) -> None:
         """Take back rows of a stray page: the next tick gives them again."""
@@ -122,6 +134,7 @@ class DueFinder:
         """Find what is due in each shard: the longest due first, and where that is a backlog some of the newest too."""
         self._first_shard = (self._first_shard + 1) % self._shards
         order = [(self._first_shard + shard) % self._shards for shard in range(self._shards)]
+        order = [shard for shard in order if self._rests.get(shard, 0.0) <= self._clock()]
         oldest = {shard: self._due_ids(shard, now, LOAD, newest=False) for shard in order}
         newest = {shard: self._due_ids(shard, now, _NEWEST, newest=True) for shard in order}
         while oldest:
@@ -181,7 +194,7 @@ class DueFinder:
         if after:
             parameters = parameters | {"ExclusiveStartKey": after}
         try:
-            with translated("table", self._table.name):
+            async with reading("table", self._table.name):
                 page = await read(**parameters)
                 self._table.part(page, "Items")
         except CloudError:

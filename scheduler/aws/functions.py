@@ -1,7 +1,7 @@
 """Lambda functions: invoking them and asking whether they are there."""
 
 from scheduler.aws.clients import WithFunctions
-from scheduler.aws.sdk_errors import SDK_ERRORS, translated
+from scheduler.aws.sdk_errors import SDK_ERRORS, reading
 from scheduler.core.invocation import Invocation, NoInvocation, not_invoked
 from scheduler.core.service_calls import Refusal, call_error
 
@@ -24,7 +24,7 @@ class Functions:
 
     async def probe(self, name: str) -> None:
         """Ask whether a function is there. Raises MissingError or CloudError; being denied says nothing."""
-        with translated("function", name):
+        async with reading("function", name):
             try:
                 await self._clients.functions.get_function_configuration(FunctionName=name)
             except SDK_ERRORS as error:

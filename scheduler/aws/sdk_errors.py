@@ -1,13 +1,15 @@
 """The SDK's errors, told to people in one line; core/service_calls.py tells them to the protocol."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from scheduler.core.service_calls import Refusal, call_error
+from scheduler.core.timing import READ_TIMEOUT_SECONDS
 from scheduler.errors import CloudError, MissingError
 
 SDK_ERRORS = (
@@ -25,6 +27,14 @@ SDK_ERRORS = (
 def is_missing(error: BaseException) -> bool:
     """Tell whether the resource asked for does not exist."""
     return call_error(error).refusal is Refusal.MISSING
+
+
+@asynccontextmanager
+async def reading(kind: str, name: str) -> AsyncIterator[None]:
+    """Raise as `translated` does, and CloudError where it takes too long: looking up a name has no time-out."""
+    with translated(kind, name):
+        async with asyncio.timeout(READ_TIMEOUT_SECONDS):
+            yield
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from scheduler.aws.clients import WithDynamoDB
-from scheduler.aws.sdk_errors import SDK_ERRORS, translated
+from scheduler.aws.sdk_errors import SDK_ERRORS, reading
 from scheduler.aws.table_shape import TableShape, read_shape
 from scheduler.core.attributes import Item
 from scheduler.core.due_rows import keys
@@ -40,7 +40,7 @@ class TokenTable:
 
     async def get(self, job_id: str) -> Item | None:
         """Read one row as it is now. Raises MissingError or CloudError."""
-        with translated("table", self.name):
+        async with reading("table", self.name):
             client = self._clients.dynamodb
             reply = await client.get_item(TableName=self.name, Key={"jobId": {"S": job_id}}, ConsistentRead=True)
         return reply.get("Item")
@@ -48,7 +48,7 @@ class TokenTable:
     async def probe(self) -> TableShape:
         """Ask whether the table is there and can hold what polls write. Raises MissingError or CloudError."""
         shape = await self.shape()
-        with translated("table", self.name):
+        async with reading("table", self.name):
             await self._clients.dynamodb.get_item(TableName=self.name, Key={"jobId": {"S": _PROBE}})
         return shape
 
@@ -58,7 +58,7 @@ class TokenTable:
         With SCHEDULER_DUE=scan nothing depends on it, and no right to ask is needed.
         """
         try:
-            with translated("table", self.name):
+            async with reading("table", self.name):
                 described = await self._clients.dynamodb.describe_table(TableName=self.name)
         except CloudError as error:
             if self._due == "scan" and error.refusal is Refusal.DENIED:
@@ -104,7 +104,7 @@ class TokenTable:
                 message = f"table {self.name} could not be read: it keeps leaving keys unprocessed"
                 raise CloudError(message, Refusal.THROTTLED)
             await asyncio.sleep(0.05 * (2**retry - 1) * random.random())
-            with translated("table", self.name):
+            async with reading("table", self.name):
                 reply = await self._clients.dynamodb.batch_get_item(RequestItems=wanted)
             for item in self.part(reply, "Responses").get(self.name, []):
                 found[item["jobId"]["S"]] = item

@@ -6,7 +6,7 @@ from typing import Any
 
 from scheduler.core.answers import Answer
 from scheduler.core.states import EndState
-from scheduler.core.trouble import Trouble
+from scheduler.core.trouble import Part, Trouble
 
 
 class Kind(StrEnum):
@@ -46,6 +46,8 @@ class Outcome:
     error: str | None = None
     troubles: tuple[Trouble, ...] = ()
     """What of the surroundings went wrong on the way; none of it is charged to the job."""
+    worked: frozenset[Part] = frozenset()
+    """What of the surroundings did what it was asked."""
     unmarked: str | None = None
     """Why the row could not be written at the end of the poll, though its answer was given or is to be kept."""
 

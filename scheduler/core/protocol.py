@@ -45,7 +45,7 @@ Poll = Generator[Effect, Any, Outcome]
 class _Turn:
     """One turn at a row: when it started, since when the row was due and when it is again, until when it is leased.
 
-    `troubles` gathers what of the surroundings goes wrong on the way.
+    `troubles` gathers what of the surroundings goes wrong on the way, `worked` what does not.
     """
 
     policy: Policy
@@ -54,14 +54,16 @@ class _Turn:
     due_again: Instant
     until: Instant
     troubles: list[Trouble] = field(default_factory=list)
+    worked: set[Part] = field(default_factory=set)
 
     def outcome(self, kind: Kind, row: TokenRow, **more: Any) -> Outcome:
         """Give how the turn ended."""
-        return _outcome(kind, row, troubles=tuple(self.troubles), **more)
+        return _outcome(kind, row, troubles=tuple(self.troubles), worked=frozenset(self.worked), **more)
 
     def wrote(self, row: TokenRow, done: object) -> str | None:
         """Note how a write went; gives the error where it failed."""
         if not isinstance(done, Failure):
+            self.worked.add(Part.TABLE)
             return None
         error = row.token.scrub(done.error)
         if not done.refused:
@@ -90,6 +92,7 @@ def poll(row: TokenRow, policy: Policy, now: Instant, tick: Instant) -> Poll:
             return (yield from quarantine(row.job_id, fault, now))
         case Failure():
             return turn.outcome(Kind.UNREACHED, row, error=turn.wrote(row, claimed))
+    turn.worked.add(Part.TABLE)
     return (yield from _decide(claimed, turn))
 
 
@@ -105,6 +108,8 @@ def _decide(row: TokenRow, turn: _Turn) -> Poll:
         decided = give_up(row)
         if decided is None:
             report = yield Check(row)
+            if not isinstance(report, Unasked):
+                turn.worked.add(Part.SOURCE)
             decided = answer_for(row, report, turn.now) or expired(row, report, turn.now)
             if decided is None:
                 return (yield from _wait(row, report, turn))
@@ -159,7 +164,9 @@ def _beat(row: TokenRow, turn: _Turn) -> Generator[Effect, Any, str | None]:
     beat: Delivery = yield Heartbeat(row.token)
     if beat.kind is Delivered.CLOSED:
         return beat.error
-    if beat.kind is not Delivered.DELIVERED:
+    if beat.kind is Delivered.DELIVERED:
+        turn.worked.add(Part.HEARTBEATS)
+    else:
         turn.troubles.append(Trouble.refused(Part.HEARTBEATS, beat.error, beat.refusal))
     return None
 
@@ -175,6 +182,7 @@ def _deliver(row: TokenRow, pending: PendingAnswer, turn: _Turn) -> Poll:
             case Delivered.DELIVERED:
                 turn.policy.retries.earn()
                 doubt.taken()
+                turn.worked.add(Part.ANSWERS)
                 return (yield from _mark(row, decided.end_state, turn, answer=decided))
             case Delivered.CLOSED if delivery.unknown and not doubt.closes():
                 break

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from scheduler.core.home import Home
 from scheduler.core.instant import Instant
 from scheduler.core.retry_budget import RetryBudget
-from scheduler.core.token_doubt import TokenDoubt
+from scheduler.core.token_doubt import TRY_EVERY_MS, TokenDoubt
 from scheduler.core.token_row import TokenRow, due_shard
 
 SEND_TIMEOUT_SECONDS = 4.0
 """Longest that one call to Step Functions or DynamoDB may take. Both usually take under 0.1 s."""
+READ_TIMEOUT_SECONDS = 12.0
+"""Longest that reading from the table may take, three tries and the look-up of names included."""
 SEND_PAUSES_SECONDS = (0.2, 0.8)
 """Longest pauses between one poll's tries to deliver an answer: three tries, then the answer is kept in the row."""
 _TRIES = 1 + len(SEND_PAUSES_SECONDS)
@@ -69,6 +71,8 @@ class Policy:
     def retry_deferred(self, tries: int, now: Instant) -> Instant:
         """Give the instant of the next try for an answer that was kept: exponential backoff with full jitter."""
         first, longest = DEFERRED_SECONDS
+        if self.doubt.raised:
+            longest = TRY_EVERY_MS / 1000
         return now + round(min(longest, first * 2.0 ** min(tries, 16)) * self.chance() * 1000)
 
     def pauses(self) -> Iterator[float]:

@@ -55,10 +55,8 @@ class Attention(Listener):
                 self._heed(trouble)
             if outcome.kind in {Kind.LEFT_ALONE, Kind.REFUSED}:
                 self.on_left(outcome.job_id)
-            if outcome.claimed and not any(each.part is Part.TABLE for each in outcome.troubles):
-                self._health.over(Part.TABLE)
-            if outcome.answer is not None and outcome.kind is Kind.ENDED:
-                self._health.over(Part.ANSWERS)
+            for part in outcome.worked - {trouble.part for trouble in outcome.troubles} - {Part.SOURCE}:
+                self._health.over(part)
             log_outcome(log, outcome, round(seconds * 1000))
 
     def freed(self, lane: Lane) -> None:

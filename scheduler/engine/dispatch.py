@@ -57,6 +57,8 @@ class Dispatch:
         self._home = home
         self._beat_seconds = beat_seconds
         self._clock = clock
+        self.on_lost: Callable[[int], None] = lambda _: None
+        """Told of a shard in which a claim was lost to another replica."""
         self._left: dict[str, float] = {}
         self._beaten: dict[str, float] = {}
         self._log = logger()
@@ -70,11 +72,13 @@ class Dispatch:
         """Remember a row that cannot be polled here, so that the next ticks pass it by."""
         _remember(self._left, job_id, self._clock() + _LEFT_SECONDS)
 
-    def hand(self, rows: Sequence[Found], tick: Instant, *, shuffled: bool) -> Handed:
-        """Hand the rows of one page on; `shuffled` where other replicas may be at the same page."""
+    def hand(self, rows: Sequence[Found], tick: Instant, shard: int | None = None) -> Handed:
+        """Hand the rows of one page on; those of a shard in any order, for other replicas may be at the same page."""
         turn = Turn() if self.lane.poller.claims else Turn.unlimited()
+        if shard is not None:
+            turn.on_lost = partial(self.on_lost, shard)
         waiting = [row for row in rows if not self._passed_by(row)]
-        if shuffled:
+        if shard is not None:
             random.shuffle(waiting)
         taken, refused = 0, []
         for lane, batch in self._batches(waiting):

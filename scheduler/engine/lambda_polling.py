@@ -18,6 +18,8 @@ from scheduler.sources.lambda_function import Invoker
 
 _KINDS = frozenset(Kind)
 _CLAIMED = frozenset({Kind.IN_PROGRESS, Kind.CHECK_FAILED, Kind.DEFERRED, Kind.UNASKED})
+_WORKED = frozenset({Part.SOURCE})
+_IN_TROUBLE = {Kind.UNASKED: Part.SOURCE, Kind.UNREACHED: Part.SOURCE, Kind.DEFERRED: Part.ANSWERS}
 _END_STATES = frozenset(EndState)
 
 
@@ -43,7 +45,7 @@ class LambdaPoller:
                 trouble = Trouble.refused(Part.SOURCE, error, refusal)
                 outcomes = [Outcome(Kind.UNASKED, job_id, error=error, troubles=(trouble,)) for job_id in job_ids]
             case Unanswered(error):
-                outcomes = [Outcome(Kind.CHECK_FAILED, job_id, error=error) for job_id in job_ids]
+                outcomes = [Outcome(Kind.CHECK_FAILED, job_id, error=error, worked=_WORKED) for job_id in job_ids]
             case list():
                 outcomes = [_read_result(job_id, result) for job_id, result in zip(job_ids, results, strict=True)]
         return [_about(row, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
@@ -91,6 +93,7 @@ def _read_result(job_id: str, result: Any) -> Outcome:
             return Outcome(
                 known,
                 job_id,
+                worked=frozenset() if known in _IN_TROUBLE else _WORKED,
                 attempt=result.get("attempt"),
                 max_attempts=result.get("maxAttempts"),
                 claimed=known in _CLAIMED,
@@ -98,10 +101,12 @@ def _read_result(job_id: str, result: Any) -> Outcome:
                 troubles=_troubles(known, str(error)),
             )
         case {"status": str(status)} if status in _END_STATES:
-            return Outcome(Kind.ENDED, job_id, claimed=True, end_state=EndState(status))
+            return Outcome(Kind.ENDED, job_id, claimed=True, end_state=EndState(status), worked=_WORKED)
         case {"error": error}:
-            return Outcome(Kind.CHECK_FAILED, job_id, error=f"the poller replied: {error!s:.200}")
-    return Outcome(Kind.CHECK_FAILED, job_id, error=f"the poller's reply has no known status: {result!r:.200}")
+            return Outcome(Kind.CHECK_FAILED, job_id, worked=_WORKED, error=f"the poller replied: {error!s:.200}")
+    return Outcome(
+        Kind.CHECK_FAILED, job_id, worked=_WORKED, error=f"the poller's reply has no known status: {result!r:.200}"
+    )
 
 
 def _troubles(kind: Kind, error: str) -> tuple[Trouble, ...]:
@@ -109,5 +114,5 @@ def _troubles(kind: Kind, error: str) -> tuple[Trouble, ...]:
 
     Whatever it is, invoking the poller less often is all that can be done about it here.
     """
-    part = {Kind.UNASKED: Part.SOURCE, Kind.UNREACHED: Part.SOURCE, Kind.DEFERRED: Part.ANSWERS}.get(kind)
+    part = _IN_TROUBLE.get(kind)
     return (Trouble(part, "refused to the poller", error, Refusal.UNAVAILABLE),) if part else ()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from scheduler.core.outcome import Kind, Outcome
+from scheduler.core.outcome import Outcome
 from scheduler.core.trouble import Part, Trouble
 from scheduler.engine.pace import Pace
 from scheduler.engine.poller import Poller
@@ -194,15 +194,15 @@ class Lane:
             polling.cancel()
 
     def _next(self) -> Work | None:
-        """Take the next piece whose turn it is; what was found with a row that somebody else has won is left to him."""
-        for _ in range(len(self._queue)):
-            work = self._queue.popleft()
-            if work.turn.over:
-                self.in_hand.difference_update(work.job_ids)
-            elif work.turn.take():
+        """Take the next piece, once it is its turn; what was found with a row that somebody else has won is left to him."""
+        while self._queue:
+            work = self._queue[0]
+            if not work.turn.over and not work.turn.take():
+                return None
+            self._queue.popleft()
+            if not work.turn.over:
                 return work
-            else:
-                self._queue.append(work)
+            self.in_hand.difference_update(work.job_ids)
         return None
 
     def _start(self, work: Work) -> None:
@@ -233,7 +233,7 @@ class Lane:
         for outcome in outcomes:
             trouble = next((each for each in outcome.troubles if each.part is Part.SOURCE), None)
             if trouble is None:
-                if outcome.kind in {Kind.IN_PROGRESS, Kind.CHECK_FAILED} or outcome.answer is not None:
+                if Part.SOURCE in outcome.worked:
                     self._took()
             elif trouble.refusal is not None and trouble.refusal.stops:
                 if not self._stopped or self._trying:

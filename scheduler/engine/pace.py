@@ -3,8 +3,8 @@
 from collections import deque
 from dataclasses import dataclass, field
 
-SLOWEST = 0.2
-"""Polls a second, however often the source refuses: one each five seconds finds out whether it still does."""
+SLOWEST = 1.0
+"""Polls a second, however often the source refuses: one each second finds out whether it still does."""
 CUT = 0.5
 """What is left of the rate after a refusal."""
 GROWTH = 1.0

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
-from scheduler.aws.due_finder import Page
+from scheduler.aws.due_finder import REST_SECONDS, Page
 from scheduler.core.instant import Instant
 from scheduler.core.row_reader import Found
 from scheduler.engine.attention import Attention
@@ -30,6 +30,15 @@ class Finder(Protocol):
 
     def cut(self, page: Page, taken: Sequence[Found], *, beyond: bool) -> None:
         """Note that the first rows of a page were `taken`, and that no further page is read."""
+        ...
+
+    @property
+    def resting(self) -> bool:
+        """Whether shards were passed by that `rest`."""
+        ...
+
+    def rest(self, shard: int) -> None:
+        """Pass a shard by for REST_SECONDS."""
         ...
 
     def give_back(self, rows: Sequence[Found]) -> None:
@@ -56,6 +65,7 @@ class Ticker:
         self._log = logger()
         attention.on_left = dispatch.leave
         attention.on_table_trouble = self._leave_all
+        dispatch.on_lost = self._rest
 
     async def run(self, tick_id: str, fired: asyncio.Event | None = None) -> TickReport:
         """Run one tick: until all that is due was handed on, the next one has `fired`, or it has lasted long enough.
@@ -111,7 +121,7 @@ class Ticker:
         async with aclosing(self._finder.pages(now)) as pages:  # type: ignore[type-var]  # it is a generator
             async for page in pages:
                 report.found(page.rows, now)
-                handed = self._dispatch.hand(page.rows, now, shuffled=page.shard is not None)
+                handed = self._dispatch.hand(page.rows, now, page.shard)
                 report.due += handed.taken + len(handed.refused)
                 report.left += len(handed.refused)
                 report.cut_short = report.left > 0
@@ -125,7 +135,12 @@ class Ticker:
                     report.cut_short = True
                     self._finder.cut(page, handed.taken_in_order(), beyond=stopped or not handed.refused)
                     return False
-        return not report.cut_short
+        return not report.cut_short and not self._finder.resting
+
+    def _rest(self, shard: int) -> None:
+        """Leave a shard to the replica that is at it, for a moment."""
+        self._finder.rest(shard)
+        asyncio.get_running_loop().call_later(REST_SECONDS, self._attention.room.set)
 
     def _seen_enough(self, report: TickReport, page: Page, look_on: bool) -> bool:  # noqa: FBT001
         """Tell whether to look no further, once a lane has refused a row.

@@ -1,12 +1,17 @@
 """Turns: how fast the rows of one page are claimed, so that replicas which found the same page do not fight for it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-_FIRST = 2
+_FIRST = 1
 """Rows of a page that are claimed at once, until a claim has been won; it doubles with each that is."""
 
 _UNLIMITED = 1_000_000
+
+
+def _nothing() -> None:
+    """Tell nobody."""
 
 
 @dataclass(slots=True)
@@ -15,6 +20,7 @@ class Turn:
 
     window: int = _FIRST
     over: bool = False
+    on_lost: Callable[[], None] = _nothing
     _claiming: int = 0
 
     @classmethod
@@ -35,7 +41,9 @@ class Turn:
 
     def lost(self) -> None:
         """Note a claim that was lost: the rest of the page is left to whoever won it."""
-        self.over = True
+        if not self.over:
+            self.over = True
+            self.on_lost()
 
     def end(self) -> None:
         """Note that a poll of the page has ended."""

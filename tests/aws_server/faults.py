@@ -36,6 +36,8 @@ class Choice(TypedDict, total=False):
     """how many calls of those that fit go by first"""
     containing: str
     """text that the request's body contains, such as a job's id"""
+    signed_by: str
+    """the id of the access key that has signed the request"""
     fraction: float
     """take each call with this probability only, by a generator seeded with `seed`"""
     seed: int

@@ -22,6 +22,7 @@ class Selection:
     times: int | None = 1
     skip: int = 0
     containing: str = ""
+    signed_by: str = ""
     fraction: float = 1.0
     seed: int = 0
     _random: random.Random = field(init=False)
@@ -42,7 +43,9 @@ class Selection:
 
     def _fits(self, call: Call) -> bool:
         names = (call.operation, f"{call.service}:{call.operation}")
-        return any(fnmatchcase(name, self.operation) for name in names) and self.containing.encode() in call.body
+        signed = f"Credential={self.signed_by}" in call.headers.get("Authorization", "") or not self.signed_by
+        fits = any(fnmatchcase(name, self.operation) for name in names)
+        return fits and signed and self.containing.encode() in call.body
 
 
 class Order(ABC):
