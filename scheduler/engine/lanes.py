@@ -194,7 +194,7 @@ class Lane:
             polling.cancel()
 
     def _next(self) -> Work | None:
-        """Take the next piece, once it is its turn; what was found with a row that somebody else has won is left to him."""
+        """Take the next piece, once it is its turn; what was found with a row that another has won is left to him."""
         while self._queue:
             work = self._queue[0]
             if not work.turn.over and not work.turn.take():
