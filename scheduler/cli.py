@@ -130,7 +130,7 @@ def deploy(json_: Json = False) -> None:
             async for resource in deploying.deploy(clients, settings):
                 done.append(asdict(resource))
                 if not json_:
-                    _print(f"{resource.action:<10} {resource.kind} {resource.name}")
+                    _print(resource.line)
         if json_:
             _print(done)
 

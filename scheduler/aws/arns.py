@@ -23,6 +23,17 @@ class Place:
         return self.arn("states", f"stateMachine:{name}")
 
 
+def function_arn(place: Place, name: str) -> str:
+    """Give a function's ARN; one that is given as an ARN stays as it is."""
+    return name if name.startswith("arn:") else place.arn("lambda", f"function:{name}")
+
+
+def function_name(given: str) -> str:
+    """Give a function's bare name, of which its log group is named; it may be given as an ARN or with an alias."""
+    _, _, named = given.rpartition(":function:")
+    return named.partition(":")[0]
+
+
 async def place_of(clients: AdminClients) -> Place:
     """Ask whose credentials these are. Raises CloudError."""
     with translated("account", "of these credentials"):

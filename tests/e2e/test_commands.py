@@ -19,23 +19,24 @@ def fails(done: "subprocess.CompletedProcess[str]", code: int, says: str) -> Non
 
 async def test_deploy_again_changes_nothing(cloud: Cloud) -> None:
     resources = json.loads(cloud.succeed("deploy", "--json"))
-    assert [resource["action"] for resource in resources] == ["unchanged"] * 8
+    assert {(resource["action"], resource["note"]) for resource in resources} == {("unchanged", None)}
     assert [resource["kind"] for resource in resources] == [
-        "table", "table", "role", "role", "function", "function", "function", "state machine",
+        "table", "table", "role", "function", "role", "function", "role", "function", "role", "state machine",
     ]  # fmt: skip
 
 
 async def test_deploy_brings_up_to_date_what_has_changed(cloud: Cloud) -> None:
     lines = cloud.succeed("deploy", SCHEDULER_CHECK_TIMEOUT_SECONDS="7").splitlines()
-    assert [line for line in lines if not line.startswith("unchanged")] == [f"updated    function {cloud.poller}"]
-    assert f"updated    function {cloud.poller}" in cloud.succeed("deploy").splitlines()
+    updated = f"updated    function {cloud.poller} (Timeout, Environment)"
+    assert [line for line in lines if not line.startswith("unchanged")] == [updated]
+    assert updated in cloud.succeed("deploy").splitlines()
 
 
 async def test_deploy_leaves_a_function_of_somebody_else_alone(cloud: Cloud) -> None:
     name = f"{cloud.poller}-of-somebody"
     cloud.deploy_function(name, Path(__file__).with_name("foreign_poller.py"))
     lines = cloud.succeed("deploy", SCHEDULER_POLLER_FUNCTION=name).splitlines()
-    assert f"left alone function {name}" in lines
+    assert f"left alone function {name} (somebody else made it)" in lines
 
 
 async def test_deploy_adds_the_index_to_a_table_that_lacks_it(cloud: Cloud) -> None:
@@ -47,7 +48,7 @@ async def test_deploy_adds_the_index_to_a_table_that_lacks_it(cloud: Cloud) -> N
         BillingMode="PAY_PER_REQUEST",
     )
     lines = cloud.succeed("deploy", SCHEDULER_TOKEN_TABLE=name).splitlines()
-    assert f"updated    table {name}" in lines
+    assert f"updated    table {name} (index due, TTL on purgeAt)" in lines
     (index,) = cloud.dynamodb.describe_table(TableName=name)["Table"]["GlobalSecondaryIndexes"]
     assert (index["IndexName"], index["Projection"]["ProjectionType"]) == ("due", "KEYS_ONLY")
     cloud.succeed("deploy")
