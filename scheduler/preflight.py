@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from scheduler.aws.clients import AdminClients
 from scheduler.aws.functions import Functions
+from scheduler.aws.table_shape import ttl_attribute, ttl_told
 from scheduler.aws.token_table import TokenTable
 from scheduler.aws.workflows import Workflows
 from scheduler.errors import CloudError
@@ -27,6 +28,7 @@ async def checks(clients: AdminClients, settings: Settings) -> AsyncIterator[Che
     try:
         found = "with" if (await table.probe()).indexed else "no"
         yield Checked(f"table {settings.token_table}", ok=True, detail=f"reachable, {found} index due")
+        yield await _ttl(clients, settings.token_table)
     except CloudError as error:
         yield Checked(f"table {settings.token_table}", ok=False, detail=str(error))
     functions = Functions(clients)
@@ -43,3 +45,12 @@ async def checks(clients: AdminClients, settings: Settings) -> AsyncIterator[Che
             yield Checked(what, ok=False, detail=str(error))
         else:
             yield Checked(what, ok=True, detail="reachable")
+
+
+async def _ttl(clients: AdminClients, table: str) -> Checked:
+    """Say what deletes the table's rows; nothing that polls needs it, nor the right to ask."""
+    try:
+        told = ttl_told(await ttl_attribute(clients.dynamodb, table))
+    except CloudError as error:
+        told = f"not known: {error}"
+    return Checked(f"TTL of table {table}", ok=True, detail=told)
