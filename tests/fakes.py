@@ -207,6 +207,8 @@ def _holds(effect: Write, item: Item) -> bool:
             return _same(item.get("version"), {"N": str(row.version)})
         case Keep(row) | Release(row):
             return item.get("claimId") == {"S": str(row.claim_id)}
+        case Mark(row) if row.entry is not None:
+            return item.get("entry") == {"S": row.entry}
         case Quarantine(_, fault):
             return fault.attribute is None or _same(item.get(fault.attribute), fault.held)
     return True

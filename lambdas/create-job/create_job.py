@@ -1,69 +1,52 @@
 """Creates the job of one waiting task, and the token row by which a poller finds it.
 
-Both steps are safe to repeat with the same token: the job's idempotency key comes from the token, and the row is
-only ever created. Raising ends the waiting state at once, so whatever is wrong here is raised. The token itself goes
-into the row and nowhere else.
+Both steps are safe to repeat: the job's idempotency key comes from the entry into the waiting state, however often Step
+Functions tries that state again, and the row is only ever created or given the newer token of the same entry. Raising
+ends the waiting state, or has it tried again where its definition says so. The token itself goes into the row and
+nowhere else.
 """
 
 import functools
-import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as UnconnectedError
 
-from scheduler.core.attributes import to_attribute
-from scheduler.core.instant import Instant, format_iso
-from scheduler.core.service_calls import CONDITION_FAILED
-from scheduler.core.states import POLLING
-from scheduler.core.token import MAX_LENGTH, TaskToken
-from scheduler.core.token_row import due_shard
+from job_request import Request, read_request
+from scheduler.core.instant import Instant
+from waiting_row import TokenConflictError, UnsettledError, WaitingRows
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_lambda import LambdaClient
 
-_DAY_SECONDS = 86_400
-_YEAR_SECONDS = 31_536_000  # the longest that an execution of Step Functions may last
-_LEAST_INTERVAL_SECONDS = 0.1
-_LONGEST_TIMEOUT_SECONDS = 99_999_999  # of a state's TimeoutSeconds
-_MOST_ATTEMPTS = 1_000_000
-_DEFAULT_ATTEMPTS, _DEFAULT_TIMEOUT_MINUTES = 10, 15
+__all__ = ["JobCreationError", "JobCreator", "TokenConflictError", "UnavailableError", "handler"]
+
 _SHOWN = 300  # characters of somebody else's error that go into ours
+_THROTTLED = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+_OUT_OF_ORDER = 500  # the least of HTTP's codes by which a service says that it is at fault itself
 
 
 class JobCreationError(Exception):
     """The job could not be created."""
 
 
-class TokenConflictError(Exception):
-    """Another task waits for this job; its token is never replaced."""
-
-
-@dataclass(frozen=True, slots=True)
-class PollingConfig:
-    """How a job is polled; without an interval, as often as the poller's settings say."""
-
-    interval_seconds: float | None
-    max_attempts: int
-    timeout_seconds: float
-    heartbeat: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What the state machine asks for."""
-
-    token: TaskToken
-    execution_id: str
-    record: Mapping[str, Any]
-    config: PollingConfig
+class UnavailableError(Exception):
+    """A service is throttled, out of order or out of reach. The state machine's Retry knows this name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,24 +61,38 @@ class JobCreator:
     clock: Callable[[], Instant]
 
     def create(self, event: Any) -> dict[str, Any]:
-        """Create the job and the row that an event asks for; raises ValueError where it cannot be understood."""
-        request = read_request(event)
-        job_id = self._create_job(request)
-        item = new_row(job_id, request, self.shards, self.clock())
-        try:
-            self.dynamodb.put_item(TableName=self.table, Item=item, ConditionExpression="attribute_not_exists(jobId)")
-        except ClientError as error:
-            if error.response["Error"]["Code"] != CONDITION_FAILED:
-                raise
-            self._require_same_token(job_id, request.token)
-        return {"jobId": job_id, "status": "WAITING"}
+        """Create the job and the row that an event asks for.
 
-    def _create_job(self, request: Request) -> str:
+        Raises ValueError where the event cannot be understood, UnavailableError where another try may succeed.
+        """
+        request = read_request(event)
+        try:
+            return {"jobId": self._waiting_job(request), "status": "WAITING"}
+        except (ClientError, BotoCoreError, UnsettledError) as error:
+            if not _passing(error):
+                raise
+            # Without its cause: a service's own message may repeat what was sent, the token too.
+            raise UnavailableError(request.token.scrub(str(error))) from None
+
+    def _waiting_job(self, request: Request) -> str:
+        """Give the job in whose row the token waits: the entry's first one that has had no end yet."""
+        rows = WaitingRows(self.dynamodb, self.table, self.shards)
+        spent: set[str] = set()
+        while True:
+            job_id = self._create_job(request, len(spent))
+            if job_id in spent:
+                message = f"another task had job {job_id}, and {self.api_function} gives no other one"
+                raise TokenConflictError(message)
+            if rows.wait(job_id, request, self.clock()):
+                return job_id
+            spent.add(job_id)
+
+    def _create_job(self, request: Request, number: int) -> str:
         data = request.record.get("data", {})
         payload = {
             **(data if isinstance(data, dict) else {"data": data}),
             "recordId": request.record["id"],
-            "idempotencyKey": hashlib.sha256(request.token.reveal().encode()).hexdigest(),
+            "idempotencyKey": request.idempotency_key(number),
         }
         asked = json.dumps({"action": "CREATE_JOB", "payload": payload}).encode()
         reply = self.functions.invoke(FunctionName=self.api_function, Payload=asked)
@@ -110,98 +107,13 @@ class JobCreator:
         message = f"{self.api_function} created no job; it replied {body[:_SHOWN].decode(errors='replace')}"
         raise JobCreationError(message)
 
-    def _require_same_token(self, job_id: str, token: TaskToken) -> None:
-        row = self.dynamodb.get_item(TableName=self.table, Key={"jobId": {"S": job_id}}, ConsistentRead=True)
-        held = row.get("Item", {}).get("taskToken", {}).get("S", "")
-        if held != token.reveal():
-            message = f"another task waits for job {job_id} already, and its token is never replaced"
-            raise TokenConflictError(message)
 
-
-def new_row(job_id: str, request: Request, shards: int, now: Instant) -> dict[str, Any]:
-    """Give a token row as it is created: due at once, so that the next tick finds it."""
-    config = request.config
-    row: dict[str, Any] = {
-        "jobId": job_id,
-        "taskToken": request.token.reveal(),
-        "executionId": request.execution_id,
-        "createdAt": format_iso(now),
-        "expiresAt": format_iso(now + round(config.timeout_seconds * 1000)),
-        "attemptCount": 0,
-        "maxAttempts": config.max_attempts,
-        "status": POLLING,
-        "nextPollAt": now,
-        "version": 0,
-        "dueShard": due_shard(job_id, shards),
-    }
-    if config.interval_seconds is not None:
-        row["intervalSeconds"] = config.interval_seconds
-    if config.heartbeat:
-        row["heartbeat"] = True
-    return {name: to_attribute(value) for name, value in row.items()}
-
-
-def read_request(event: Any) -> Request:
-    """Read an event; raises ValueError, which names the part that is wrong and never shows the token."""
-    asked = _object(event, "the event")
-    token = asked.get("taskToken")
-    if not isinstance(token, str) or not 0 < len(token) <= MAX_LENGTH:
-        message = f"taskToken must be a string of 1 to {MAX_LENGTH} characters"
-        raise ValueError(message)
-    execution_id = asked.get("executionId")
-    if not isinstance(execution_id, str) or not execution_id:
-        message = "executionId must be a non-empty string"
-        raise ValueError(message)
-    record = _object(asked.get("record"), "record")
-    record_id = record.get("id")
-    if isinstance(record_id, bool) or not isinstance(record_id, str | int) or record_id == "":
-        message = "record.id must be a non-empty string or a whole number"
-        raise ValueError(message)
-    config = _read_config(_object(asked.get("pollingConfig", {}), "pollingConfig"), asked.get("timeoutSeconds"))
-    return Request(TaskToken(token), execution_id, record, config)
-
-
-def _read_config(config: Mapping[str, Any], state_timeout: Any) -> PollingConfig:
-    interval: float | None = None
-    # The state machine's default intervalMinutes stands beside a given intervalSeconds, which therefore wins.
-    if "intervalSeconds" in config:
-        interval = _number(config["intervalSeconds"], "intervalSeconds", _LEAST_INTERVAL_SECONDS, _DAY_SECONDS)
-    elif "intervalMinutes" in config:
-        minutes = config["intervalMinutes"]
-        interval = 60 * _number(minutes, "intervalMinutes", _LEAST_INTERVAL_SECONDS / 60, _DAY_SECONDS / 60)
-    minutes = config.get("timeoutMinutes", _DEFAULT_TIMEOUT_MINUTES)
-    timeout = 60 * _number(minutes, "timeoutMinutes", 0.01, _YEAR_SECONDS / 60)
-    if state_timeout is not None:
-        # Past the state's own time-out nobody waits for an answer.
-        timeout = min(timeout, _whole(state_timeout, "timeoutSeconds", 1, _LONGEST_TIMEOUT_SECONDS, prefix=""))
-    heartbeat = config.get("heartbeat", False)
-    if not isinstance(heartbeat, bool):
-        message = f"pollingConfig.heartbeat must be true or false, not {heartbeat!r:.50}"
-        raise ValueError(message)  # noqa: TRY004 - one kind of error for whatever is wrong with the event
-    attempts = _whole(config.get("maxAttempts", _DEFAULT_ATTEMPTS), "maxAttempts", 1, _MOST_ATTEMPTS)
-    return PollingConfig(interval, attempts, timeout, heartbeat)
-
-
-def _object(value: Any, name: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        message = f"{name} must be an object"
-        raise ValueError(message)  # noqa: TRY004 - one kind of error for whatever is wrong with the event
-    return value
-
-
-def _number(value: Any, name: str, least: float, most: float) -> float:
-    # NaN is JSON to Python, and fails the comparison as it should.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        message = f"pollingConfig.{name} must be a number from {least:g} to {most:g}, not {value!r:.50}"
-        raise ValueError(message)
-    return value
-
-
-def _whole(value: Any, name: str, least: int, most: int, prefix: str = "pollingConfig.") -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        message = f"{prefix}{name} must be a whole number from {least} to {most}, not {value!r:.50}"
-        raise ValueError(message)
-    return value
+def _passing(error: Exception) -> bool:
+    """Tell whether an error says nothing of the request, so that the same one may succeed later."""
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return error.response["Error"]["Code"] in _THROTTLED or status >= _OUT_OF_ORDER
+    return isinstance(error, HTTPClientError | UnconnectedError | UnsettledError)
 
 
 @functools.cache
@@ -220,6 +132,6 @@ def _creator() -> JobCreator:
 
 
 def handler(event: Any, context: object) -> dict[str, Any]:
-    """Create the job and the token row of one waiting task; see `read_request` for the event."""
+    """Create the job and the token row of one waiting task; see `job_request` for the event."""
     del context
     return _creator().create(event)

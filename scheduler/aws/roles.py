@@ -50,7 +50,7 @@ def create_job_role(settings: Settings, place: Place) -> Role:
         settings.create_job_function,
         place,
         [
-            _on_table(settings.token_table, place, "GetItem", "PutItem"),
+            _on_table(settings.token_table, place, "GetItem", "PutItem", "UpdateItem"),
             _invoking(settings.simulated_api_function, place),
         ],
     )

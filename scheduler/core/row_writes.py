@@ -145,6 +145,9 @@ def _release(update: _Update, release: Release) -> None:
 
 
 def _mark(update: _Update, mark: Mark) -> None:
+    if mark.row.entry is not None:
+        # A state that was tried again has a newer token in this row, and what the older one was told is not its end.
+        update.require("entry", {"S": mark.row.entry})
     update.count("version")
     _end(update, mark.end_state, mark.now, mark.error and _noted(mark.row, mark.error))
     if mark.purge_at is not None:

@@ -28,6 +28,8 @@ class TokenRow:
     last_error: str | None = None
     unknown_checks: int = 0
     next_poll_at: Instant | None = None
+    entry: str | None = None
+    """Which attempt at which waiting state the token is of, where its creator says so."""
 
     def claimed(self, claim_id: str) -> Self:
         """Give the row as a successful claim leaves it."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.creating import Creating
 from tests.faults.world import World
 
 
@@ -12,3 +13,10 @@ from tests.faults.world import World
 def world(dynamodb_local: str, tmp_path: Path) -> Iterator[World]:
     with World.running(dynamodb_local, tmp_path) as running:
         yield running
+
+
+@pytest.fixture
+def creating(world: World) -> Iterator[Creating]:
+    creating = Creating(world)
+    yield creating
+    creating.close()

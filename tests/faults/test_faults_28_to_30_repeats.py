@@ -2,18 +2,12 @@
 
 import itertools
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
-from create_job import JobCreator, TokenConflictError
-from scheduler import clock
-from scheduler.core.attributes import from_item
-from simulated_api import SimulatedApi
+from create_job import TokenConflictError
+from tests.faults.creating import Creating
 from tests.faults.world import KILLED, AddedJob, World, until
 
 
@@ -39,48 +33,6 @@ def test_fault_28_ticks_never_overlap_and_those_skipped_are_counted_and_logged(w
     ids = [line["tick_id"] for line in lines if "tick_id" in line]
     assert sum(one != other for one, other in itertools.pairwise(ids)) == len(set(ids)) - 1
     assert world.aws.jobs.all_checks() == {f"job-{number}": 3 for number in range(3)}
-
-
-class Creating:
-    """The function create-job over the world's token table, and the simulated API with a table of its own."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        keys: Any = {"region_name": "us-east-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        retries: Any = {"mode": "standard", "total_max_attempts": 3}
-        config = Config(read_timeout=2, retries=retries)
-        self._dynamodb = boto3.client("dynamodb", endpoint_url=world.aws.endpoint, config=config, **keys)
-        self._functions = boto3.client("lambda", endpoint_url=world.aws.endpoint, config=config, **keys)
-        self.jobs_table = f"{world.table}-jobs"
-        world.dynamodb.create_table(
-            TableName=self.jobs_table,
-            KeySchema=[{"AttributeName": "jobId", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "jobId", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        world.aws.functions.add("api", SimulatedApi(world.dynamodb, self.jobs_table).answer)
-
-    def close(self) -> None:
-        self.world.dynamodb.delete_table(TableName=self.jobs_table)
-        self._dynamodb.close()
-        self._functions.close()
-
-    def create(self, token: str, api: str = "api", record: str = "r-1") -> str:
-        creator = JobCreator(self._dynamodb, self._functions, self.world.table, api, 4, clock.now)
-        config = {"intervalSeconds": 0.2}
-        event = {"taskToken": token, "executionId": "arn:e", "record": {"id": record}, "pollingConfig": config}
-        job_id: str = creator.create(event)["jobId"]
-        return job_id
-
-    def jobs(self) -> list[dict[str, Any]]:
-        return [from_item(item) for item in self.world.dynamodb.scan(TableName=self.jobs_table)["Items"]]
-
-
-@pytest.fixture
-def creating(world: World) -> Iterator[Creating]:
-    creating = Creating(world)
-    yield creating
-    creating.close()
 
 
 @pytest.mark.parametrize("operation", ["PutItem", "Invoke"])

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from statelint.linter import Linter
 
+from create_job import UnavailableError
+
 PATH = Path(__file__).parents[2] / "state-machine" / "definition.json"
 TERMINAL = ("SuccessState", "TimeoutState", "FailedState")
 
@@ -75,6 +77,20 @@ def test_the_task_waits_for_its_token_and_sends_what_the_function_takes(definiti
         "record",
         "pollingConfig",
         "timeoutSeconds",
+        "entry",
+    }
+
+
+def test_the_entry_is_what_stays_the_same_when_the_state_is_tried_again_and_the_count_of_the_tries(
+    definition: dict[str, Any],
+) -> None:
+    payload = definition["States"]["CreateJobAndWait"]["Parameters"]["Payload"]
+
+    assert payload["executionId.$"] == "$$.Execution.Id"
+    assert payload["entry"] == {
+        "state.$": "$$.State.Name",
+        "time.$": "$$.State.EnteredTime",
+        "retryCount.$": "$$.State.RetryCount",
     }
 
 
@@ -102,11 +118,39 @@ def test_a_caught_error_keeps_the_input_beside_it(definition: dict[str, Any]) ->
     assert {catcher["ResultPath"] for catcher in catchers} == {"$.failure"}
 
 
-def test_only_the_lambda_services_own_faults_are_retried(definition: dict[str, Any]) -> None:
+def test_what_passes_by_itself_is_tried_again_and_nothing_that_the_job_or_its_input_is_to_blame_for(
+    definition: dict[str, Any],
+) -> None:
     (retrier,) = definition["States"]["CreateJobAndWait"]["Retry"]
 
-    assert all(name.startswith("Lambda.") for name in retrier["ErrorEquals"])
-    assert retrier["MaxAttempts"] == 3
+    assert set(retrier["ErrorEquals"]) == {
+        # The Lambda service's own, as AWS's best practices list them.
+        "Lambda.ClientExecutionTimeoutException",
+        "Lambda.ServiceException",
+        "Lambda.AWSLambdaException",
+        "Lambda.SdkClientException",
+        "Lambda.TooManyRequestsException",
+        # What the function raises: Lambda names an error by its class.
+        UnavailableError.__name__,
+        # The SDK's own classes, as a creator that translates nothing raises them.
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "InternalServerError",
+    }
+
+
+def test_it_is_tried_again_later_and_later_each_time_at_another_moment(definition: dict[str, Any]) -> None:
+    (retrier,) = definition["States"]["CreateJobAndWait"]["Retry"]
+
+    assert {name: value for name, value in retrier.items() if name != "ErrorEquals"} == {
+        "IntervalSeconds": 2,
+        "BackoffRate": 2.0,
+        "MaxAttempts": 6,
+        "MaxDelaySeconds": 30,
+        "JitterStrategy": "FULL",
+    }
 
 
 def test_the_ends_say_how_it_ended(definition: dict[str, Any]) -> None:

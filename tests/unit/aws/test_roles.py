@@ -88,6 +88,7 @@ def test_create_job_writes_tokens_and_asks_the_simulated_api(settings: Settings)
     assert allowed(create_job_role(settings, PLACE)) == {
         "dynamodb:GetItem": table,
         "dynamodb:PutItem": table,
+        "dynamodb:UpdateItem": table,
         "lambda:InvokeFunction": [arn("lambda", "function:poc-simulated-api")],
         **logs("poc-create-job"),
     }

@@ -43,6 +43,13 @@ def test_a_row_of_our_own_is_read_whole() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("held", "entry"), [({"S": "abc#0"}, "abc#0"), ({"BOOL": True}, None), ({"N": "1"}, None), (None, None)]
+)
+def test_an_entry_is_a_text_or_none_of_ours(held: Attribute | None, entry: str | None) -> None:
+    assert read_row(row_item(entry=held)) == token_row(entry=entry)
+
+
 def test_attributes_that_nobody_knows_are_ignored() -> None:
     assert read_row(row_item(colour={"S": "red"}, createdAt=None)) == token_row()
 

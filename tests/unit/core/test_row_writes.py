@@ -140,6 +140,13 @@ def test_a_mark_requires_only_that_the_row_still_waits() -> None:
     )
 
 
+def test_a_mark_of_a_row_whose_state_may_be_tried_again_requires_that_it_was_not() -> None:
+    update, condition, values = parts(Mark(token_row(version=5, entry="abc#1"), EndState.CLOSED, NOW))
+    assert condition == "#status = :status_as_read AND #entry = :entry_as_read"
+    assert values[":entry_as_read"] == {"S": "abc#1"}
+    assert "entry" not in update
+
+
 def test_a_mark_notes_the_error() -> None:
     update, _, values = parts(Mark(CLAIMED, EndState.CLOSED, NOW, "TaskTimedOut: over"))
     assert update == f"SET {COUNT}, {END}, #lastError = :lastError {REMOVE}"

@@ -1,0 +1,360 @@
+"""A waiting state that Step Functions tries again: one job, and its row holds the newest token of that entry."""
+
+import traceback
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
+
+from create_job import JobCreator, TokenConflictError, UnavailableError
+from scheduler.core.attributes import from_item, to_attribute
+from scheduler.core.instant import parse_iso
+from scheduler.core.states import EndState
+from scheduler.core.token_row import due_shard
+from tests.unit.lambdas.lambda_fakes import FakeDynamoDB, FakeFunctions, client_error
+
+NOW = parse_iso("2026-01-02T03:04:05.678Z")
+LATER = NOW + 60_000
+ENTRY = {"state": "CreateJobAndWait", "time": "2026-01-02T03:04:05.000Z", "retryCount": 0}
+FIRST, SECOND = "first-secret-0123456789", "second-secret-0123456789"
+
+
+def event(token: str = FIRST, retry: int = 0, **more: Any) -> dict[str, Any]:
+    return {
+        "taskToken": token,
+        "executionId": "arn:execution",
+        "record": {"id": "r-1", "data": {"size": 3}},
+        "pollingConfig": {"intervalMinutes": 1, "maxAttempts": 10, "timeoutMinutes": 15, "heartbeat": False},
+        "entry": ENTRY | {"retryCount": retry},
+    } | more
+
+
+@pytest.fixture
+def table() -> FakeDynamoDB:
+    return FakeDynamoDB()
+
+
+@pytest.fixture
+def api() -> FakeFunctions:
+    return FakeFunctions(lambda request: {"jobId": f"job-{request['payload']['idempotencyKey'][:12]}"})
+
+
+class Creating:
+    """The function over its fakes, with a clock that a test sets."""
+
+    def __init__(self, table: FakeDynamoDB, api: FakeFunctions) -> None:
+        self.table = table
+        self.api = api
+        self.now = NOW
+        self.creator: Any = JobCreator(table, api, "tokens", "api", 4, lambda: self.now)  # type: ignore[arg-type]
+
+    def create(self, given: dict[str, Any]) -> str:
+        job_id: str = self.creator.create(given)["jobId"]
+        return job_id
+
+    def row(self, job_id: str) -> dict[str, Any]:
+        return from_item(self.table.items[job_id])
+
+    def change(self, job_id: str, **attributes: Any) -> None:
+        self.table.items[job_id] |= {name: to_attribute(value) for name, value in attributes.items()}
+
+    def end(self, job_id: str, status: EndState) -> None:
+        self.change(job_id, status=status.value, completedAt="2026-01-02T03:05:00.000Z", purgeAt=1_800_000_000)
+        for name in ("dueShard", "nextPollAt"):
+            del self.table.items[job_id][name]
+
+    @property
+    def keys(self) -> list[str]:
+        return [request["payload"]["idempotencyKey"] for request in self.api.requests]
+
+
+@pytest.fixture
+def creating(table: FakeDynamoDB, api: FakeFunctions) -> Creating:
+    return Creating(table, api)
+
+
+def test_the_newer_token_of_the_same_entry_replaces_the_older_one(creating: Creating) -> None:
+    job_id = creating.create(event(FIRST))
+    creating.change(job_id, attemptCount=3, version=4, claimId="a", heldBy="b", nextPollAt=LATER + 1, unknownChecks=1)
+    creating.now = LATER
+
+    assert creating.create(event(SECOND, retry=1)) == job_id
+
+    key = creating.keys[0]
+    assert creating.keys == [key, key]
+    assert creating.row(job_id) == {
+        "jobId": job_id,
+        "taskToken": SECOND,
+        "entry": f"{key}#1",
+        "executionId": "arn:execution",
+        "createdAt": "2026-01-02T03:04:05.678Z",
+        "expiresAt": "2026-01-02T03:20:05.678Z",
+        "attemptCount": 3,
+        "maxAttempts": 10,
+        "status": "POLLING",
+        "intervalSeconds": 60,
+        "nextPollAt": LATER,
+        "version": 5,
+        "dueShard": due_shard(job_id, 4),
+        "unknownChecks": 1,
+    }
+
+
+def test_the_key_says_nothing_of_the_token(creating: Creating) -> None:
+    creating.create(event(FIRST))
+    creating.table.items.clear()
+    creating.create(event(SECOND))
+
+    assert creating.keys[0] == creating.keys[1]
+    assert len(creating.keys[0]) == 32
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"executionId": "arn:another"},
+        {"entry": ENTRY | {"state": "Another"}},
+        {"entry": ENTRY | {"time": "2026-01-02T03:04:05.001Z"}},
+        {"entry": ENTRY | {"index": 1}},
+        {"record": {"id": "r-2", "data": {"size": 3}}},
+        {"record": {"id": "r-1", "data": {"size": 4}}},
+    ],
+)
+def test_another_entry_is_another_job(creating: Creating, other: dict[str, Any]) -> None:
+    one, two = creating.create(event(FIRST)), creating.create(event(SECOND, **other))
+
+    assert one != two
+    assert (creating.row(one)["taskToken"], creating.row(two)["taskToken"]) == (FIRST, SECOND)
+
+
+def test_the_same_attempt_twice_makes_one_row_and_changes_nothing_of_it(creating: Creating) -> None:
+    job_id = creating.create(event(FIRST))
+    creating.change(job_id, attemptCount=3)
+    before = creating.row(job_id)
+
+    assert creating.create(event(FIRST)) == job_id
+
+    assert creating.row(job_id) == before
+
+
+def test_an_older_attempt_that_comes_late_takes_nothing_back(creating: Creating) -> None:
+    job_id = creating.create(event(SECOND, retry=1))
+    before = creating.row(job_id)
+
+    with pytest.raises(TokenConflictError, match=f"a later attempt waits for job {job_id} already") as caught:
+        creating.create(event(FIRST, retry=0))
+
+    assert creating.row(job_id) == before
+    assert list(creating.table.items) == [job_id]
+    shown = "".join(traceback.format_exception(caught.value))
+    assert not {token for token in (FIRST, SECOND) if token in shown}
+
+
+def test_an_emulator_that_keeps_the_token_has_the_row_polled_at_once(creating: Creating) -> None:
+    job_id = creating.create(event(FIRST))
+    creating.change(job_id, nextPollAt=LATER + 1)
+    creating.now = LATER
+
+    assert creating.create(event(FIRST, retry=1)) == job_id
+
+    row = creating.row(job_id)
+    assert (row["taskToken"], row["entry"], row["nextPollAt"]) == (FIRST, f"{creating.keys[0]}#1", LATER)
+
+
+def test_two_that_entered_alike_get_a_job_each(creating: Creating) -> None:
+    """Two iterations of a Map may enter in the same millisecond with the same record; neither loses its token."""
+    one, two = creating.create(event(FIRST)), creating.create(event(SECOND))
+
+    assert one != two
+    assert (creating.row(one)["taskToken"], creating.row(two)["taskToken"]) == (FIRST, SECOND)
+    assert (creating.create(event(FIRST)), creating.create(event(SECOND))) == (one, two)
+
+
+def test_a_row_whose_older_token_was_found_closed_waits_again(creating: Creating) -> None:
+    """A poller may have met the older token in the seconds before Step Functions tried again."""
+    job_id = creating.create(event(FIRST))
+    creating.end(job_id, EndState.CLOSED)
+    creating.now = LATER
+
+    assert creating.create(event(SECOND, retry=1)) == job_id
+
+    row = creating.row(job_id)
+    assert (row["status"], row["taskToken"], row["nextPollAt"]) == ("POLLING", SECOND, LATER)
+    assert row["dueShard"] == due_shard(job_id, 4)
+    assert row.keys().isdisjoint({"completedAt", "purgeAt"})
+
+
+@pytest.mark.parametrize("status", [state for state in EndState if state is not EndState.CLOSED])
+def test_a_retry_after_the_jobs_own_end_is_a_new_job(creating: Creating, status: EndState) -> None:
+    ended = creating.create(event(FIRST))
+    creating.end(ended, status)
+    before = creating.row(ended)
+
+    again = creating.create(event(SECOND, retry=1))
+    third = creating.create(event("third-secret", retry=2))
+
+    assert again == third != ended
+    assert creating.row(ended) == before
+    key = creating.keys[0]
+    assert (creating.row(again)["taskToken"], creating.row(again)["entry"]) == ("third-secret", f"{key}#2")
+    assert len(set(creating.keys)) == 2
+
+
+def test_an_api_that_gives_the_same_spent_job_for_ever_is_an_error(table: FakeDynamoDB) -> None:
+    creating = Creating(table, FakeFunctions(lambda _: {"jobId": "job-1"}))
+    creating.create(event(FIRST))
+    creating.end("job-1", EndState.FAILED)
+
+    with pytest.raises(TokenConflictError, match="another task had job job-1"):
+        creating.create(event(SECOND, retry=1))
+
+    assert creating.row("job-1")["taskToken"] == FIRST
+
+
+@pytest.mark.parametrize("entry", [None, "another#0", "text", "#0", "another#", "another#x", 5, {"key": "another"}])
+def test_a_row_of_another_entry_is_never_touched(table: FakeDynamoDB, entry: Any) -> None:
+    creating = Creating(table, FakeFunctions(lambda _: {"jobId": "job-1"}))
+    creating.create(event(FIRST))
+    creating.table.items["job-1"].pop("entry")
+    if entry is not None:
+        creating.change("job-1", entry=entry)
+    before = creating.row("job-1")
+
+    with pytest.raises(TokenConflictError, match="another task waits for job job-1 already"):
+        creating.create(event(SECOND, retry=1))
+
+    assert creating.row("job-1") == before
+
+
+def test_an_older_state_machine_says_nothing_of_its_entry_and_works_as_before(creating: Creating) -> None:
+    given = event(FIRST)
+    del given["entry"]
+
+    job_id = creating.create(given)
+
+    assert "entry" not in creating.row(job_id)
+    assert creating.create(given) == job_id
+    assert creating.create(given | {"taskToken": SECOND}) != job_id
+
+
+class Racing(FakeDynamoDB):
+    """A table in which somebody else is quicker, just before the next update."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.quicker: list[dict[str, Any]] = []
+
+    def update_item(self, **call: Any) -> dict[str, Any]:
+        if self.quicker:
+            self.items[call["Key"]["jobId"]["S"]] |= self.quicker.pop(0)
+        return super().update_item(**call)
+
+
+def test_a_still_newer_attempt_that_is_quicker_keeps_its_token() -> None:
+    table = Racing()
+    creating = Creating(table, FakeFunctions(lambda _: {"jobId": "job-1"}))
+    creating.create(event(FIRST))
+    table.quicker = [{"taskToken": {"S": "third-secret"}, "entry": {"S": f"{creating.keys[0]}#2"}}]
+
+    with pytest.raises(TokenConflictError, match="a later attempt"):
+        creating.create(event(SECOND, retry=1))
+
+    assert creating.row("job-1")["taskToken"] == "third-secret"
+
+
+def test_a_row_that_is_found_closed_meanwhile_is_taken_all_the_same() -> None:
+    table = Racing()
+    creating = Creating(table, FakeFunctions(lambda _: {"jobId": "job-1"}))
+    creating.create(event(FIRST))
+    table.quicker = [{"status": {"S": "CLOSED"}}]
+
+    creating.create(event(SECOND, retry=1))
+
+    assert (creating.row("job-1")["taskToken"], creating.row("job-1")["status"]) == (SECOND, "POLLING")
+
+
+def test_a_row_that_never_holds_still_is_left_to_step_functions_next_try() -> None:
+    table = Racing()
+    creating = Creating(table, FakeFunctions(lambda _: {"jobId": "job-1"}))
+    creating.create(event(FIRST))
+    table.quicker = [{"status": {"S": status}} for status in ("CLOSED", "POLLING") * 10]
+
+    with pytest.raises(UnavailableError, match="job-1"):
+        creating.create(event(SECOND, retry=1))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        (None, "entry must be an object"),
+        ("text", "entry must be an object"),
+        ({}, "entry.state"),
+        ({"state": "", "time": "t"}, "entry.state"),
+        ({"state": "s"}, "entry.time"),
+        ({"state": "s", "time": 5}, "entry.time"),
+        ({"state": "s", "time": "t", "retryCount": -1}, "entry.retryCount"),
+        ({"state": "s", "time": "t", "retryCount": True}, "entry.retryCount"),
+        ({"state": "s", "time": "t", "retryCount": "1"}, "entry.retryCount"),
+    ],
+)
+def test_an_entry_that_makes_no_sense_is_refused(creating: Creating, wrong: Any, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        creating.create(event(entry=wrong))
+
+    assert creating.api.requests == []
+
+
+OUT_OF_REACH: Any = {"endpoint_url": "http://x", "error": OSError()}
+PASSING = {
+    "throttled": client_error("ThrottlingException", "slow down"),
+    "provisioned": client_error("ProvisionedThroughputExceededException", "slow down"),
+    "limited": client_error("RequestLimitExceeded", "slow down"),
+    "too many": client_error("TooManyRequestsException", "slow down", status=429),
+    "out of order": client_error("InternalServerError", "oh", status=500),
+    "no reply": ReadTimeoutError(**OUT_OF_REACH),
+    "no connection": ConnectTimeoutError(**OUT_OF_REACH),
+    "no endpoint": EndpointConnectionError(**OUT_OF_REACH),
+}
+
+
+@pytest.mark.parametrize("operation", ["put_item", "get_item", "update_item"])
+@pytest.mark.parametrize("trouble", PASSING.values(), ids=PASSING)
+def test_a_table_that_is_throttled_or_out_of_reach_is_told_by_one_name_that_step_functions_retries(
+    creating: Creating, operation: str, trouble: Exception
+) -> None:
+    if operation != "put_item":
+        creating.create(event(FIRST))
+    creating.table.fail(operation, trouble)
+
+    with pytest.raises(UnavailableError) as caught:
+        creating.create(event(SECOND, retry=1))
+
+    assert SECOND not in "".join(traceback.format_exception(caught.value))
+    creating.table.failures.clear()
+    job_id = creating.create(event("third-secret", retry=2))
+    assert (list(creating.table.items), creating.row(job_id)["taskToken"]) == ([job_id], "third-secret")
+
+
+@pytest.mark.parametrize("trouble", PASSING.values(), ids=PASSING)
+def test_an_api_that_is_throttled_or_out_of_reach_is_worth_another_try_too(
+    table: FakeDynamoDB, trouble: Exception
+) -> None:
+    with pytest.raises(UnavailableError):
+        Creating(table, FakeFunctions(lambda _: trouble)).create(event(FIRST))
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException", "ValidationException"])
+def test_what_no_other_try_would_mend_is_raised_as_it_is(creating: Creating, code: str) -> None:
+    creating.table.fail("put_item", client_error(code))
+
+    with pytest.raises(ClientError, match=code):
+        creating.create(event(FIRST))
+
+
+def test_a_tokens_text_in_a_services_message_is_masked(creating: Creating) -> None:
+    creating.table.fail("put_item", client_error("ThrottlingException", f"no more of {FIRST}"))
+
+    with pytest.raises(UnavailableError) as caught:
+        creating.create(event(FIRST))
+
+    assert FIRST not in "".join(traceback.format_exception(caught.value))
