@@ -3,6 +3,7 @@
 Every complaint is a ValueError that names the part that is wrong, and never shows the token.
 """
 
+import difflib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ _LONGEST_TIMEOUT_SECONDS = 99_999_999  # of a state's TimeoutSeconds
 _MOST_ATTEMPTS = 1_000_000
 _DEFAULT_ATTEMPTS, _DEFAULT_TIMEOUT_MINUTES = 10, 15
 _DIGEST_LENGTH = 32  # hex digits, 128 bits: it stands in every row, which is written with every claim
+_POLLING_KEYS = ("intervalMinutes", "intervalSeconds", "maxAttempts", "timeoutMinutes", "heartbeat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,8 @@ def _read_entry(entry: Mapping[str, Any], execution_id: str, record: Mapping[str
 
 
 def _read_config(config: Mapping[str, Any], state_timeout: Any) -> PollingConfig:
+    for key in config:
+        _require_known(key)
     interval: float | None = None
     # The state machine's default intervalMinutes stands beside a given intervalSeconds, which therefore wins.
     if "intervalSeconds" in config:
@@ -118,6 +122,15 @@ def _read_config(config: Mapping[str, Any], state_timeout: Any) -> PollingConfig
         raise ValueError(message)  # noqa: TRY004 - one kind of error for whatever is wrong with the event
     attempts = _whole(config.get("maxAttempts", _DEFAULT_ATTEMPTS), "pollingConfig.maxAttempts", 1, _MOST_ATTEMPTS)
     return PollingConfig(interval, attempts, timeout, heartbeat)
+
+
+def _require_known(key: str) -> None:
+    """Refuse a key that would have no effect: whoever wrote it believes that it has."""
+    if key not in _POLLING_KEYS:
+        near = difflib.get_close_matches(key[:50], _POLLING_KEYS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(_POLLING_KEYS)}"
+        message = f"pollingConfig.{repr(key)[1:-1]:.50} is not known; {hint}"
+        raise ValueError(message)
 
 
 def _object(value: Any, name: str) -> Mapping[str, Any]:

@@ -95,6 +95,34 @@ def test_a_record_without_data_is_fine(table: FakeDynamoDB, api: FakeFunctions) 
     assert set(api.requests[0]["payload"]) == {"recordId", "idempotencyKey"}
 
 
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("intervalSecond", "did you mean intervalSeconds?"),
+        ("max_attempts", "did you mean maxAttempts?"),
+        ("Heartbeat", "did you mean heartbeat?"),
+        ("timeoutSeconds", "did you mean timeoutMinutes?"),
+        ("x", "known are intervalMinutes, intervalSeconds, maxAttempts, timeoutMinutes, heartbeat"),
+    ],
+)
+def test_a_key_of_the_polling_config_that_is_not_known_is_refused_with_the_nearest_one(
+    table: FakeDynamoDB, api: FakeFunctions, key: str, told: str
+) -> None:
+    with pytest.raises(ValueError, match="pollingConfig") as caught:
+        creator(table, api).create(event(pollingConfig={"intervalMinutes": 1, key: 5}))
+
+    assert str(caught.value) == f"pollingConfig.{key} is not known; {told}"
+    assert api.requests == []
+
+
+def test_a_key_that_is_not_known_is_shown_on_one_short_line(table: FakeDynamoDB, api: FakeFunctions) -> None:
+    with pytest.raises(ValueError, match="is not known") as caught:
+        creator(table, api).create(event(pollingConfig={"a\nb" * 1_000: 5}))
+
+    assert len(str(caught.value).splitlines()) == 1
+    assert len(str(caught.value)) < 200
+
+
 def test_the_reply_does_not_hold_the_token(table: FakeDynamoDB, api: FakeFunctions) -> None:
     reply = creator(table, api).create(event())
 
