@@ -80,13 +80,11 @@ async def held_function(clients: AdminClients, name: str) -> dict[str, Any] | No
     """Read a function's configuration; None where there is no such function. Raises CloudError."""
     with translated("function", name):
         try:
-            held: Any = await clients.functions.get_function_configuration(FunctionName=name)
+            return dict(await clients.functions.get_function_configuration(FunctionName=name))
         except ClientError as error:
             if not is_missing(error):
                 raise
             return None
-        found: dict[str, Any] = held
-        return found
 
 
 def made_by_deploy(held: dict[str, Any]) -> bool:

@@ -124,7 +124,15 @@ def test_another_entry_is_another_job(creating: Creating, other: dict[str, Any])
     one, two = creating.create(event(FIRST)), creating.create(event(SECOND, **other))
 
     assert one != two
+    assert len(creating.keys) == len(set(creating.keys)) == 2, "it did not come to the other one's job first"
     assert (creating.row(one)["taskToken"], creating.row(two)["taskToken"]) == (FIRST, SECOND)
+
+
+def test_the_order_in_which_an_event_is_written_is_no_part_of_the_key(creating: Creating) -> None:
+    job_id = creating.create(event(FIRST))
+    turned = {"data": {"size": 3}, "id": "r-1"}
+
+    assert creating.create(event(SECOND, retry=1, record=turned)) == job_id
 
 
 def test_the_same_attempt_twice_makes_one_row_and_changes_nothing_of_it(creating: Creating) -> None:
