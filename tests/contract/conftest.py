@@ -12,6 +12,7 @@ from scheduler.aws import deploy as deploying
 from scheduler.aws.clients import AdminClients, admin_clients
 from scheduler.aws.token_table import Due, TokenTable
 from scheduler.core.attributes import Item
+from scheduler.settings import Settings
 from tests.backends import local_environment
 from tests.fakes import FakeTokenTable
 
@@ -88,3 +89,15 @@ def foreign_item(job_id: str = "job-1", **more: Any) -> dict[str, Any]:
         "status": {"S": "POLLING"},
     }
     return {name: value for name, value in (item | more).items() if value is not None}
+
+
+Go = Callable[[str], None]
+
+
+@pytest.fixture
+def go(ministack: str, monkeypatch: pytest.MonkeyPatch) -> Go:
+    """Go to a region of the embedded cloud: clients that are opened from now on are there."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"SCHEDULER_{name.upper()}", raising=False)
+    use_endpoint(monkeypatch, ministack)
+    return lambda region: monkeypatch.setenv("AWS_REGION", region)

@@ -4,73 +4,17 @@ import traceback
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
-from create_job import JobCreator, TokenConflictError, UnavailableError
-from scheduler.core.attributes import from_item, to_attribute
-from scheduler.core.instant import parse_iso
+from create_job import TokenConflictError
 from scheduler.core.states import EndState
 from scheduler.core.token_row import due_shard
-from tests.unit.lambdas.lambda_fakes import FakeDynamoDB, FakeFunctions, client_error
-
-NOW = parse_iso("2026-01-02T03:04:05.678Z")
-LATER = NOW + 60_000
-ENTRY = {"state": "CreateJobAndWait", "time": "2026-01-02T03:04:05.000Z", "retryCount": 0}
-FIRST, SECOND = "first-secret-0123456789", "second-secret-0123456789"
-
-
-def event(token: str = FIRST, retry: int = 0, **more: Any) -> dict[str, Any]:
-    return {
-        "taskToken": token,
-        "executionId": "arn:execution",
-        "record": {"id": "r-1", "data": {"size": 3}},
-        "pollingConfig": {"intervalMinutes": 1, "maxAttempts": 10, "timeoutMinutes": 15, "heartbeat": False},
-        "entry": ENTRY | {"retryCount": retry},
-    } | more
+from tests.unit.lambdas.creating import ENTRY, FIRST, LATER, SECOND, Creating, event, keyed_api
+from tests.unit.lambdas.lambda_fakes import FakeDynamoDB, FakeFunctions
 
 
 @pytest.fixture
-def table() -> FakeDynamoDB:
-    return FakeDynamoDB()
-
-
-@pytest.fixture
-def api() -> FakeFunctions:
-    return FakeFunctions(lambda request: {"jobId": f"job-{request['payload']['idempotencyKey'][:12]}"})
-
-
-class Creating:
-    """The function over its fakes, with a clock that a test sets."""
-
-    def __init__(self, table: FakeDynamoDB, api: FakeFunctions) -> None:
-        self.table = table
-        self.api = api
-        self.now = NOW
-        self.creator: Any = JobCreator(table, api, "tokens", "api", 4, lambda: self.now)  # type: ignore[arg-type]
-
-    def create(self, given: dict[str, Any]) -> str:
-        job_id: str = self.creator.create(given)["jobId"]
-        return job_id
-
-    def row(self, job_id: str) -> dict[str, Any]:
-        return from_item(self.table.items[job_id])
-
-    def change(self, job_id: str, **attributes: Any) -> None:
-        self.table.items[job_id] |= {name: to_attribute(value) for name, value in attributes.items()}
-
-    def end(self, job_id: str, status: EndState) -> None:
-        self.change(job_id, status=status.value, completedAt="2026-01-02T03:05:00.000Z", purgeAt=1_800_000_000)
-        for name in ("dueShard", "nextPollAt"):
-            del self.table.items[job_id][name]
-
-    @property
-    def keys(self) -> list[str]:
-        return [request["payload"]["idempotencyKey"] for request in self.api.requests]
-
-
-@pytest.fixture
-def creating(table: FakeDynamoDB, api: FakeFunctions) -> Creating:
-    return Creating(table, api)
+def creating() -> Creating:
+    return Creating(FakeDynamoDB(), keyed_api())
 
 
 def test_the_newer_token_of_the_same_entry_replaces_the_older_one(creating: Creating) -> None:
@@ -208,8 +152,8 @@ def test_a_retry_after_the_jobs_own_end_is_a_new_job(creating: Creating, status:
     assert len(set(creating.keys)) == 2
 
 
-def test_an_api_that_gives_the_same_spent_job_for_ever_is_an_error(table: FakeDynamoDB) -> None:
-    creating = Creating(table, FakeFunctions(lambda _: {"jobId": "job-1"}))
+def test_an_api_that_gives_the_same_spent_job_for_ever_is_an_error() -> None:
+    creating = Creating(FakeDynamoDB(), FakeFunctions(lambda _: {"jobId": "job-1"}))
     creating.create(event(FIRST))
     creating.end("job-1", EndState.FAILED)
 
@@ -220,8 +164,8 @@ def test_an_api_that_gives_the_same_spent_job_for_ever_is_an_error(table: FakeDy
 
 
 @pytest.mark.parametrize("entry", [None, "another#0", "text", "#0", "another#", "another#x", 5, {"key": "another"}])
-def test_a_row_of_another_entry_is_never_touched(table: FakeDynamoDB, entry: Any) -> None:
-    creating = Creating(table, FakeFunctions(lambda _: {"jobId": "job-1"}))
+def test_a_row_of_another_entry_is_never_touched(entry: Any) -> None:
+    creating = Creating(FakeDynamoDB(), FakeFunctions(lambda _: {"jobId": "job-1"}))
     creating.create(event(FIRST))
     creating.table.items["job-1"].pop("entry")
     if entry is not None:
@@ -245,52 +189,6 @@ def test_an_older_state_machine_says_nothing_of_its_entry_and_works_as_before(cr
     assert creating.create(given | {"taskToken": SECOND}) != job_id
 
 
-class Racing(FakeDynamoDB):
-    """A table in which somebody else is quicker, just before the next update."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.quicker: list[dict[str, Any]] = []
-
-    def update_item(self, **call: Any) -> dict[str, Any]:
-        if self.quicker:
-            self.items[call["Key"]["jobId"]["S"]] |= self.quicker.pop(0)
-        return super().update_item(**call)
-
-
-def test_a_still_newer_attempt_that_is_quicker_keeps_its_token() -> None:
-    table = Racing()
-    creating = Creating(table, FakeFunctions(lambda _: {"jobId": "job-1"}))
-    creating.create(event(FIRST))
-    table.quicker = [{"taskToken": {"S": "third-secret"}, "entry": {"S": f"{creating.keys[0]}#2"}}]
-
-    with pytest.raises(TokenConflictError, match="a later attempt"):
-        creating.create(event(SECOND, retry=1))
-
-    assert creating.row("job-1")["taskToken"] == "third-secret"
-
-
-def test_a_row_that_is_found_closed_meanwhile_is_taken_all_the_same() -> None:
-    table = Racing()
-    creating = Creating(table, FakeFunctions(lambda _: {"jobId": "job-1"}))
-    creating.create(event(FIRST))
-    table.quicker = [{"status": {"S": "CLOSED"}}]
-
-    creating.create(event(SECOND, retry=1))
-
-    assert (creating.row("job-1")["taskToken"], creating.row("job-1")["status"]) == (SECOND, "POLLING")
-
-
-def test_a_row_that_never_holds_still_is_left_to_step_functions_next_try() -> None:
-    table = Racing()
-    creating = Creating(table, FakeFunctions(lambda _: {"jobId": "job-1"}))
-    creating.create(event(FIRST))
-    table.quicker = [{"status": {"S": status}} for status in ("CLOSED", "POLLING") * 10]
-
-    with pytest.raises(UnavailableError, match="job-1"):
-        creating.create(event(SECOND, retry=1))
-
-
 @pytest.mark.parametrize(
     ("wrong", "complaint"),
     [
@@ -310,59 +208,3 @@ def test_an_entry_that_makes_no_sense_is_refused(creating: Creating, wrong: Any,
         creating.create(event(entry=wrong))
 
     assert creating.api.requests == []
-
-
-OUT_OF_REACH: Any = {"endpoint_url": "http://x", "error": OSError()}
-PASSING = {
-    "throttled": client_error("ThrottlingException", "slow down"),
-    "provisioned": client_error("ProvisionedThroughputExceededException", "slow down"),
-    "limited": client_error("RequestLimitExceeded", "slow down"),
-    "too many": client_error("TooManyRequestsException", "slow down", status=429),
-    "out of order": client_error("InternalServerError", "oh", status=500),
-    "no reply": ReadTimeoutError(**OUT_OF_REACH),
-    "no connection": ConnectTimeoutError(**OUT_OF_REACH),
-    "no endpoint": EndpointConnectionError(**OUT_OF_REACH),
-}
-
-
-@pytest.mark.parametrize("operation", ["put_item", "get_item", "update_item"])
-@pytest.mark.parametrize("trouble", PASSING.values(), ids=PASSING)
-def test_a_table_that_is_throttled_or_out_of_reach_is_told_by_one_name_that_step_functions_retries(
-    creating: Creating, operation: str, trouble: Exception
-) -> None:
-    if operation != "put_item":
-        creating.create(event(FIRST))
-    creating.table.fail(operation, trouble)
-
-    with pytest.raises(UnavailableError) as caught:
-        creating.create(event(SECOND, retry=1))
-
-    assert SECOND not in "".join(traceback.format_exception(caught.value))
-    creating.table.failures.clear()
-    job_id = creating.create(event("third-secret", retry=2))
-    assert (list(creating.table.items), creating.row(job_id)["taskToken"]) == ([job_id], "third-secret")
-
-
-@pytest.mark.parametrize("trouble", PASSING.values(), ids=PASSING)
-def test_an_api_that_is_throttled_or_out_of_reach_is_worth_another_try_too(
-    table: FakeDynamoDB, trouble: Exception
-) -> None:
-    with pytest.raises(UnavailableError):
-        Creating(table, FakeFunctions(lambda _: trouble)).create(event(FIRST))
-
-
-@pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException", "ValidationException"])
-def test_what_no_other_try_would_mend_is_raised_as_it_is(creating: Creating, code: str) -> None:
-    creating.table.fail("put_item", client_error(code))
-
-    with pytest.raises(ClientError, match=code):
-        creating.create(event(FIRST))
-
-
-def test_a_tokens_text_in_a_services_message_is_masked(creating: Creating) -> None:
-    creating.table.fail("put_item", client_error("ThrottlingException", f"no more of {FIRST}"))
-
-    with pytest.raises(UnavailableError) as caught:
-        creating.create(event(FIRST))
-
-    assert FIRST not in "".join(traceback.format_exception(caught.value))
