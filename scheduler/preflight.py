@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from scheduler.aws.clients import AdminClients
 from scheduler.aws.functions import Functions
-from scheduler.aws.table_shape import ttl_attribute, ttl_told
+from scheduler.aws.time_to_live import ttl_attribute, ttl_told
 from scheduler.aws.token_table import TokenTable
 from scheduler.aws.workflows import Workflows
 from scheduler.errors import CloudError

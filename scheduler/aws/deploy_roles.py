@@ -10,7 +10,7 @@ from scheduler.aws.clients import AdminClients
 from scheduler.aws.deployed import Deployed
 from scheduler.aws.roles import POLICY_NAME, Role, earlier_names
 from scheduler.aws.sdk_errors import translated
-from scheduler.core.service_calls import DENIED_CODES, call_error
+from scheduler.core.service_calls import Refusal, call_error
 from scheduler.settings import Settings
 
 
@@ -48,7 +48,7 @@ async def earlier_roles(clients: AdminClients, settings: Settings) -> AsyncItera
                 policy = await _policy(clients, name)
             except ClientError as error:
                 # Nothing here needs these roles, so that nobody needs the right to read them.
-                if call_error(error).code not in DENIED_CODES:
+                if call_error(error).refusal is not Refusal.DENIED:
                     raise
                 continue
         if policy is not None:

@@ -8,7 +8,7 @@ import pytest
 
 from scheduler.aws.clients import AdminClients, admin_clients
 from scheduler.aws.deploy import deploy_table
-from scheduler.aws.table_shape import ttl_attribute
+from scheduler.aws.time_to_live import ttl_attribute
 from scheduler.errors import MissingError
 from scheduler.preflight import checks
 from scheduler.settings import Settings
