@@ -23,8 +23,10 @@ ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 SCHEDU
 # A number, since a cluster's "must not run as root" cannot look a name up.
 USER 10001:10001
 EXPOSE 8080
-# Healthy means that a tick ended lately. It is for `run`: switch it off where the container runs another command.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["callback-scheduler", "healthcheck"]
+# Unhealthy means that a restart helps, for that is what an orchestrator does then: it is asked whether it is alive. A
+# cloud or a source that cannot be used makes it unready, not dead; ask `healthcheck` without --live for that. It is for
+# `run`: switch it off where the container runs another command.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["callback-scheduler", "healthcheck", "--live"]
 # The exec form: the daemon is process 1 itself, so that SIGTERM reaches it and it drains.
 ENTRYPOINT ["callback-scheduler"]
 CMD ["run"]

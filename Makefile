@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Each in the words of some package's metadata; a part of the text is enough.
 LICENCES := MIT;Apache;BSD;ISC;Python Software Foundation;PSF;Mozilla Public License 2.0
 
-.PHONY: help setup demo test lint test-compose bench soak audit lock clean
+.PHONY: help setup demo test lint test-compose bench simulation soak mutants audit lock clean
 
 help: ## Show what there is to make.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -38,11 +38,19 @@ test: lint ## Run every check and every test that needs no container engine.
 test-compose: setup ## Bring `docker compose up` up for real and watch a workflow end.
 	$(BIN)/pytest tests/compose
 
-bench: setup ## Compare a tick with a bare loop of the same calls, on the embedded cloud.
-	$(BIN)/python benchmarks/tick.py
+bench: setup ## Measure CPU, calls, lateness and memory of real daemons against a stub, beside the version before.
+	$(BIN)/python -m benchmarks.bench $(ONLY)
+
+simulation: setup ## Let ten million jobs and twenty replicas that come and go pass by in virtual time.
+	PYTHONPATH=. $(BIN)/python benchmarks/simulation.py
 
 soak: setup ## Let replicas be killed for minutes while every tenth call fails; SEED=N repeats a run.
 	$(BIN)/python -m tests.soak.soak $(if $(SEED),--seed $(SEED))
+
+mutants: setup ## Put small bugs into the heart of it, one at a time: do the quick tests notice? ONLY=scheduler/core/t*.py
+	$(PYTHON) -m venv $(VENV)/mutants
+	$(VENV)/mutants/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mutants.txt
+	$(BIN)/python -m tests.mutants $(ONLY)
 
 audit: setup ## Look for known vulnerabilities in the locked versions, and for licences that are not free to use.
 	$(PYTHON) -m venv $(VENV)/audit
@@ -55,4 +63,4 @@ lock: ## Pin the newest versions that fit, with hashes (needs uv).
 	UV_CUSTOM_COMPILE_COMMAND="make lock" sh requirements/lock.sh
 
 clean: ## Remove what the other targets made.
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .mutants dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

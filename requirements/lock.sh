@@ -7,3 +7,4 @@ compile --group pyproject.toml:build -o requirements/build.txt
 compile pyproject.toml --group pyproject.toml:dev -c requirements/runtime.txt -o requirements/dev.txt
 compile --group pyproject.toml:emulator -o requirements/emulator.txt
 compile --group pyproject.toml:audit -o requirements/audit.txt
+compile pyproject.toml --group pyproject.toml:mutants -c requirements/dev.txt -o requirements/mutants.txt

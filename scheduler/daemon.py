@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 import random
 import signal
@@ -19,9 +20,12 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from scheduler import __version__, clock
 from scheduler.assembly import Parts, assembled
+from scheduler.core.outcome import Kind
+from scheduler.core.service_calls import Refusal
 from scheduler.core.trouble import Part
+from scheduler.engine.events import any_set
 from scheduler.engine.sweep import PAGE_ROWS, sweep_for_ever
-from scheduler.errors import CloudError
+from scheduler.errors import CloudError, SchedulerError
 from scheduler.log import logger
 from scheduler.schedule import next_fire
 from scheduler.settings import Settings
@@ -35,7 +39,7 @@ _ABORT_SECONDS = 2.0
 _WATCH_SECONDS, _JUMP_SECONDS = 1.0, 2.0
 """How often the wall clock is compared with the monotonic one, and by how much they must differ for a jump."""
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 10.0
-_CLOCK = "clock"
+_CLOCK, _SWEEP = "clock", "looking for rows that others wrote"
 
 
 def _backoff(retry: int) -> float:
@@ -54,6 +58,8 @@ class Daemon:
         self._log = logger()
         self._stopping = asyncio.Event()
         self._fired = asyncio.Event()
+        self._again = asyncio.Event()
+        self._looks: set[int] = set()
         self._finding = False
         self._skipped = self._skipped_in_a_row = 0
 
@@ -77,7 +83,7 @@ class Daemon:
                 endpoint=os.environ.get("AWS_ENDPOINT_URL") or "AWS",
                 http_port=port,
             )
-            parts = await stack.enter_async_context(assembled(settings, self._health))
+            parts = await stack.enter_async_context(assembled(settings, self._health, hold=True))
             await self._run_until_stopped(parts)
         self._log.info("scheduler.stopped", skipped_ticks=self._skipped)
 
@@ -103,6 +109,13 @@ class Daemon:
             _named("watch", self._watch(parts, job)),
             _named("renew", self._renew(parts)),
         ]
+        if parts.dispatch.holding and parts.replicas:
+            tasks += [
+                _named("polls from memory", parts.dispatch.holding.polls.run()),
+                _named("renewals", parts.dispatch.holding.renewals.run()),
+                _named("beats", parts.replicas.run_beats()),
+                _named("looks", parts.replicas.run_looks()),
+            ]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for ended in tasks[1:]:
@@ -133,13 +146,21 @@ class Daemon:
         await self._reach_table(parts)
         with suppress(CloudError):  # the first tick is to find foreign rows, too
             await parts.finder.sweep(clock.now(), PAGE_ROWS)
-        troubles = 0
+        if parts.replicas:
+            await parts.replicas.beat()
+        parts.attention.on_again = self._look_in
+        troubles, fired_at = 0, clock.now()
         while True:
-            await self._fired.wait()
+            asks = await self._called(parts)
             while True:
+                if self._fired.is_set():
+                    asks, fired_at = True, clock.now()
                 self._fired.clear()
+                self._again.clear()
                 self._finding = True
-                report = await parts.ticker.run(os.urandom(4).hex(), self._fired)
+                # With a cron, what has become due since its fire is for the next one.
+                by = fired_at if asks and self._settings.cron else None
+                report = await parts.ticker.run(os.urandom(4).hex(), self._fired, asks=asks, by=by)
                 self._finding = False
                 parts.ticker.tell(report)
                 if report.trouble is not None:
@@ -149,12 +170,39 @@ class Daemon:
                     continue
                 troubles = 0
                 self._ticked()
-                if not report.due:  # else it is the claims that tell whether the table takes them
-                    self._health.over(Part.TABLE)
+                # Else it is the polls under way that tell whether the table takes their writes.
+                if not report.due and all(lane.idle for lane in parts.dispatch.lanes):
+                    self._health.worked(Part.TABLE)
                 # With a cron, polls happen at its fires: a backlog is worked off, but a source that takes nothing is
                 # not asked again before the next one.
-                if not report.cut_short or self._fired.is_set() or (self._settings.cron and not report.polled):
+                nothing_taken = report.polled <= report.unasked
+                if not report.cut_short or self._fired.is_set() or (self._settings.cron and nothing_taken):
                     break
+
+    async def _called(self, parts: Parts) -> bool:
+        """Wait until there is something to look for: the schedule has fired, or trouble calls for an earlier look.
+
+        Tells whether sources may be asked: with a cron only at its fires, and again where the table was in trouble.
+        """
+        # What a lane could not poll may be found once more as soon as it has room; with a cron, at the next fire.
+        cron = self._settings.cron
+        again = parts.ticker.again
+        await any_set([self._fired, again, self._again, *([] if cron else [parts.attention.room])])
+        return self._fired.is_set() or again.is_set() or not cron or parts.attention.table_trouble is not None
+
+    def _look_in(self, seconds: float, kind: Kind | None) -> None:
+        """Look in so many seconds for what is due again, at most once a second: an index may lag so far behind."""
+        if self._settings.cron and kind not in {None, Kind.DEFERRED}:
+            return  # a source is asked at the fires alone
+        loop = asyncio.get_running_loop()
+        at = math.ceil(loop.time() + max(_WATCH_SECONDS, seconds))
+        if at not in self._looks:
+            self._looks.add(at)
+            loop.call_at(at, self._look, at)
+
+    def _look(self, at: int) -> None:
+        self._looks.discard(at)
+        self._again.set()
 
     def _ticked(self) -> None:
         now = datetime.now(UTC)
@@ -177,7 +225,14 @@ class Daemon:
                 return
 
     async def _sweep(self, parts: Parts) -> None:
-        await sweep_for_ever(parts.finder, clock.now)
+        def told(error: CloudError | None) -> None:
+            # What else the table refuses, every tick meets too.
+            if error is None:
+                self._health.worked(_SWEEP)
+            elif error.refusal is Refusal.DENIED:
+                self._health.troubled(_SWEEP, error.reason, str(error), unready=False)
+
+        await sweep_for_ever(parts.finder, clock.now, told)
 
     async def _renew(self, parts: Parts) -> None:
         """Make the clients anew where their credentials are refused: better ones may lie where these came from."""
@@ -188,7 +243,8 @@ class Daemon:
                 retry = 0
             await asyncio.sleep(_backoff(retry))
             parts.attention.credentials_refused.clear()
-            with suppress(CloudError):  # it is tried again with the next refusal
+            # It is tried again with the next refusal; a file of credentials may be half written just now.
+            with suppress(SchedulerError):
                 await parts.clients.renew()
             retry, renewed_at = retry + 1, time.monotonic()
 
@@ -221,6 +277,30 @@ class Daemon:
         for lane in parts.dispatch.lanes:
             lane.close()
         self._log.info("scheduler.draining", grace_seconds=self._settings.drain_seconds)
+        if parts.dispatch.holding:
+            parts.dispatch.holding.held.closed = True
+        freeing = asyncio.create_task(self._free(parts), name="free")
+        await self._end_polls(parts)
+        try:
+            async with asyncio.timeout(self._settings.drain_seconds + _ABORT_SECONDS):
+                await freeing
+        except TimeoutError:
+            self._log.warning("scheduler.rows_not_freed")
+
+    async def _free(self, parts: Parts) -> None:
+        """Give free what is held, while polls still end; what they held last follows."""
+        if not parts.dispatch.holding or not parts.replicas:
+            return
+        await parts.dispatch.holding.taking_up.ended()
+        await parts.dispatch.holding.renewals.free_all()
+        for lane in parts.dispatch.lanes:
+            await lane.ended()
+        await parts.dispatch.holding.renewals.free_all()
+        if not parts.dispatch.holding.held.rows:  # else the others are to see that it is gone, and take over
+            with suppress(CloudError):
+                await parts.replicas.leave()
+
+    async def _end_polls(self, parts: Parts) -> None:
         for seconds, otherwise in (
             (self._settings.drain_seconds, "scheduler.drain_cut_short"),
             (_ABORT_SECONDS, "scheduler.polls_abandoned"),

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -85,7 +86,6 @@ async def run_demo(succeeding: int, interval: float, mode: str, *, keep: bool) -
     settings = Settings.load(interval_seconds=interval, mode=mode, http_port=0, log_level="error", log_format="console")
     log.configure(settings.log_level, settings.log_format, sys.stderr)
     console = Console()
-    stopped = _stopped_by_signal()
     say = Console(stderr=True, highlight=False).print
     say("starting the embedded cloud ...")
     async with emulator() as endpoint:
@@ -102,23 +102,22 @@ async def run_demo(succeeding: int, interval: float, mode: str, *, keep: bool) -
                 watching = asyncio.create_task(
                     _watch(clients, settings, workflows(succeeding, interval), console), name="watch"
                 )
-                ends: set[asyncio.Future[Any]] = {watching, running, stopped}
-                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-                if running.done():
+                try:
+                    await asyncio.wait({watching, running}, return_when=asyncio.FIRST_COMPLETED)
+                    if running.done():
+                        running.result()
+                    good = await watching
+                finally:
                     watching.cancel()
-                    running.result()
-                if not watching.done():
-                    watching.cancel()
-                    say("stopped")
-                    return False
-                good = watching.result()
-                if keep and not stopped.done():
+                if keep:
+                    stopped = _stopped_by_signal()
                     say(f"the cloud and the daemon go on until Ctrl-C; to look around: AWS_ENDPOINT_URL={endpoint}")
-                    await asyncio.wait(ends - {watching}, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
                 return good
 
 
 def _stopped_by_signal() -> "asyncio.Future[None]":
+    """Take Ctrl-C for the regular end, as it is once everything has been shown."""
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[None] = loop.create_future()
 
@@ -147,7 +146,7 @@ async def _watch(clients: AdminClients, settings: Settings, shown: list[Workflow
     deadline = time.monotonic() + _LONGEST_SECONDS
     arns: dict[str, Workflow] = {}
     for workflow in shown:
-        arns[await executions.start(workflow.given)] = workflow
+        arns[await executions.start(workflow.given, f"{workflow.name}-{uuid.uuid4().hex}")] = workflow
         workflow.started_at = time.monotonic()
     with Live(_table(shown), console=console, auto_refresh=False) as live:
         while not all(workflow.ended for workflow in shown) and time.monotonic() < deadline:

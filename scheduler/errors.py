@@ -24,7 +24,7 @@ class CloudError(SchedulerError):
 
 
 class MissingError(CloudError):
-    """A table, function or state machine does not exist; the line names it and the command that makes it."""
+    """A table, function or state machine does not exist; the line names it, the place and the command that makes it."""
 
-    def __init__(self, kind: str, name: str) -> None:
-        super().__init__(missing_line(kind, name), Refusal.MISSING)
+    def __init__(self, kind: str, name: str, where: str = "") -> None:
+        super().__init__(missing_line(kind, name, where), Refusal.MISSING)

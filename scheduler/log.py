@@ -1,7 +1,9 @@
 """Logs: one JSON object a line on standard output, or coloured lines for people."""
 
 import logging
+import os
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -24,9 +26,28 @@ def printable(text: str) -> str:
     return text if text.isprintable() else repr(text)
 
 
-def configure(level: str, style: str, stream: TextIO | None = None) -> None:
+class _Lines(logging.StreamHandler[TextIO]):
+    """Writes lines to a stream; once nobody reads them any more, they go nowhere, and `unread` is called."""
+
+    def __init__(self, stream: TextIO, unread: Callable[[], None] | None) -> None:
+        super().__init__(stream)
+        self._unread = unread
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  the standard library's name
+        if not isinstance(sys.exc_info()[1], BrokenPipeError):
+            super().handleError(record)
+            return
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+        if self._unread:
+            self._unread()
+
+
+def configure(
+    level: str, style: str, stream: TextIO | None = None, *, unread: Callable[[], None] | None = None
+) -> None:
     """Send every logger of the process to the stream (standard output), the libraries' ones too.
 
+    `unread` is called once, within a call of some logger, when whoever read the stream has gone, as `head` does.
     `level` is for our own loggers. The libraries stay at warning whatever it says: botocore's debug lines hold whole
     requests, and a request to Step Functions holds the task token.
     """
@@ -38,8 +59,10 @@ def configure(level: str, style: str, stream: TextIO | None = None) -> None:
         renderer = structlog.processors.JSONRenderer(ensure_ascii=True)
         rendering = [structlog.processors.format_exc_info, _in_order, renderer]
     else:
-        rendering = [_printable, structlog.dev.ConsoleRenderer(colors=stream.isatty())]
-    handler = logging.StreamHandler(stream)
+        # Tracebacks are plain in both styles: the renderer's own would show local variables, and so a task token.
+        plain = structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        rendering = [structlog.processors.format_exc_info, _printable, plain]
+    handler = _Lines(stream, unread)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[_foreign, *shared],
@@ -77,9 +100,11 @@ def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDi
 
 
 def _printable(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Escape what would move a terminal's cursor."""
+    """Escape what would move a terminal's cursor; a traceback keeps its lines."""
     for name, value in event.items():
-        if isinstance(value, str):
+        if name == "exception":
+            event[name] = "\n".join(map(printable, str(value).splitlines()))
+        elif isinstance(value, str):
             event[name] = printable(value)
     return event
 

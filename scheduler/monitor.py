@@ -11,8 +11,11 @@ from rich.text import Text
 
 from scheduler.aws.admin import read_functions, read_rows
 from scheduler.aws.clients import AdminClients
+from scheduler.aws.replica_table import ReplicaTable
+from scheduler.aws.token_table import TokenTable
 from scheduler.aws.workflows import Workflows
 from scheduler.core.instant import Instant, format_iso
+from scheduler.core.replica_rows import PREFIX
 from scheduler.core.states import POLLING
 from scheduler.errors import CloudError
 from scheduler.log import printable
@@ -26,6 +29,7 @@ _COLOURS = {
     "SUCCEEDED": "green",
     "SUCCESS": "green",
     "Active": "green",
+    "alive": "green",
 }
 
 
@@ -39,12 +43,13 @@ class Section:
 
 
 async def survey(clients: AdminClients, settings: Settings, limit: int) -> list[Section]:
-    """Read all four sections at once; one that cannot be read says why and hides no other."""
+    """Read all sections at once; one that cannot be read says why and hides no other."""
     workflows = Workflows(clients, settings.state_machine)
     names = [settings.simulated_api_function, settings.create_job_function, settings.poller_function]
     return list(
         await asyncio.gather(
             _section("token rows", _token_rows(clients, settings.token_table, limit)),
+            _section("replicas", _replicas(clients, settings)),
             _section("jobs", _jobs(clients, settings.jobs_table, limit)),
             _section("executions", _executions(workflows, limit)),
             _section("functions", read_functions(clients, names)),
@@ -86,8 +91,26 @@ async def _section(title: str, entries: Any) -> Section:
         return Section(title, [], str(error))
 
 
+async def _replicas(clients: AdminClients, settings: Settings) -> list[dict[str, Any]]:
+    """Show the replicas that beat, what each holds and its version; without the index there are none."""
+    table = TokenTable(clients, settings.token_table, settings.due)
+    if not (await table.shape()).indexed:
+        return []
+    beats = await ReplicaTable(table, clients, settings.shards).beats()
+    return [
+        {
+            "replica": beat.name,
+            "status": "lagging" if beat.lagging else "alive",
+            "held": beat.held,
+            "lastBeat": format_iso(beat.at),
+            "version": beat.program,
+        }
+        for beat in sorted(beats, key=lambda beat: beat.name)
+    ]
+
+
 async def _token_rows(clients: AdminClients, table: str, limit: int) -> list[dict[str, Any]]:
-    rows = await read_rows(clients, table)
+    rows = [row for row in await read_rows(clients, table) if not str(row["jobId"]).startswith(PREFIX)]
     rows.sort(key=lambda row: str(row.get("createdAt", "")), reverse=True)
     rows.sort(key=lambda row: row.get("status") != POLLING)
     return [
@@ -137,7 +160,9 @@ def _instant(at: object) -> str | None:
 
 
 def _table(section: Section) -> Table:
-    table = Table(title=section.title, title_justify="left", title_style="bold", expand=False)
+    # As wide as its title at least, which would be broken into two lines above "none".
+    width = len(section.title)
+    table = Table(title=section.title, title_justify="left", title_style="bold", min_width=width)
     if section.problem or not section.entries:
         table.add_column(Text(printable(section.problem or "none"), "red" if section.problem else "dim"))
         return table

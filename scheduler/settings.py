@@ -17,6 +17,8 @@ from scheduler.schedule import cron_trigger, interval_trigger, shortest_gap
 
 PREFIX = "SCHEDULER_"
 _LONGEST_INVOCATION_SECONDS = 900.0  # of any Lambda function
+_INVOKE_MARGIN_SECONDS = 5.0
+_TYPO = 0.8  # of two names that are this much alike, one is the other misspelt
 SECRET_FIELDS = frozenset({"admin_token"})
 
 Lowered = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
@@ -40,9 +42,12 @@ class Settings(BaseSettings):
     mode: Annotated[Literal["direct", "lambda"], Lowered] = Field("direct", description="direct or lambda")
     poller_function: FunctionName = Field("poc-poller", description=_FUNCTION)
     lambda_batch_size: int = Field(1, ge=1, le=100, description="a whole number from 1 to 100")
+    lambda_invocation: Annotated[Literal["wait", "event"], Lowered] = Field("wait", description="wait or event")
+    lambda_concurrency: int | None = Field(None, ge=1, le=100_000, description="a whole number from 1 to 100000")
     token_table: Name = Field("poc-task-tokens", description=_NAME)
     jobs_table: Name = Field("poc-jobs", description=_NAME)
     source_function: FunctionName = Field("poc-simulated-api", description=_FUNCTION)
+    source_batch_size: int = Field(1, ge=1, le=100, description="a whole number from 1 to 100")
     simulated_api_function: Name = Field("poc-simulated-api", description=_NAME)
     create_job_function: Name = Field("poc-create-job", description=_NAME)
     state_machine: Name = Field("poc-callback-workflow", description=_NAME)
@@ -51,6 +56,8 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(20, ge=0, le=900, description="a number of seconds from 0 to 900")
     due: Annotated[Literal["auto", "scan", "index"], Lowered] = Field("auto", description="auto, scan or index")
     shards: int = Field(4, ge=1, le=256, description="a whole number from 1 to 256")
+    hold_seconds: float = Field(3_600, ge=0, le=86_400, description="a number of seconds from 0 to 86400")
+    hold_rows: int = Field(100_000, ge=0, le=1_000_000, description="a whole number from 0 to 1000000")
     retention_days: float = Field(7, ge=0, le=3_650, description="a number of days from 0 to 3650")
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Lowered] = Field(
         "info", description="debug, info, warning or error"
@@ -103,7 +110,23 @@ class Settings(BaseSettings):
                 " are both set: only one of them is allowed"
             )
             raise SettingsError(message)
+        if settings.mode == "lambda":
+            settings._require_invocations_that_fit()
         return settings
+
+    def _require_invocations_that_fit(self) -> None:
+        """Raise SettingsError where Lambda would end the poller before it can have polled what it was given."""
+        if self._wanted_invoke_seconds <= _LONGEST_INVOCATION_SECONDS:
+            return
+        # Rounded down to tenths, so that what the line allows is allowed.
+        longest = (_LONGEST_INVOCATION_SECONDS - _INVOKE_MARGIN_SECONDS) / self._rounds - lease_seconds(0)
+        message = (
+            f"SCHEDULER_CHECK_TIMEOUT_SECONDS={self.check_timeout_seconds:g} with"
+            f" SCHEDULER_LAMBDA_BATCH_SIZE={self.lambda_batch_size} is not allowed in lambda mode, where an invocation"
+            f" may take {_LONGEST_INVOCATION_SECONDS:g} s: with this batch size it takes a number of seconds from 0.1"
+            f" to {math.floor(longest * 10) / 10:g}"
+        )
+        raise SettingsError(message)
 
     @property
     def schedule(self) -> str:
@@ -123,8 +146,15 @@ class Settings(BaseSettings):
     @property
     def invoke_seconds(self) -> float:
         """Give the time that one invocation of the poller Lambda may take; it polls eight of a batch at once."""
-        rounds = math.ceil(self.lambda_batch_size / POLLER_THREADS)
-        return min(_LONGEST_INVOCATION_SECONDS, self.lease_seconds * rounds + 5)
+        return min(_LONGEST_INVOCATION_SECONDS, self._wanted_invoke_seconds)
+
+    @property
+    def _wanted_invoke_seconds(self) -> float:
+        return self.lease_seconds * self._rounds + _INVOKE_MARGIN_SECONDS
+
+    @property
+    def _rounds(self) -> int:
+        return math.ceil(self.lambda_batch_size / POLLER_THREADS)
 
     def trigger(self) -> BaseTrigger:
         """Give the schedule of ticks."""
@@ -140,10 +170,18 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     for variable in sorted(environment):
         name = variable.upper().removeprefix(PREFIX)
         if variable.upper().startswith(PREFIX) and name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-            hint = f"; did you mean {PREFIX}{near[0]}?" if near else ""
+            near = _nearest(name, known)
+            hint = f"; did you mean {PREFIX}{near}?" if near else ""
             lines.append(f"{variable} is not a setting{hint}")
     return lines
+
+
+def _nearest(name: str, known: list[str]) -> str | None:
+    """Give the name that was meant: one misspelt, or the first that has all its words, or what is most alike."""
+    misspelt = difflib.get_close_matches(name, known, n=1, cutoff=_TYPO)
+    longer = [each for each in known if set(name.split("_")) <= set(each.split("_"))]
+    alike = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    return next(iter([*misspelt, *longer, *alike]), None)
 
 
 def _explain(cls: type[Settings], fault: Any) -> str:

@@ -7,48 +7,35 @@ import asyncio
 import itertools
 import json
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
+from botocore.exceptions import ClientError
+
+from scheduler.aws.due_finder import DueFinder
+from scheduler.aws.token_table import Due, TokenTable
 from scheduler.core.answer_delivery import send_result
-from scheduler.core.answers import MAX_OUTPUT_BYTES, Answer, Succeed, write_pending
-from scheduler.core.attributes import Attribute, Item, from_attribute, to_attribute
+from scheduler.core.answers import MAX_OUTPUT_BYTES, Answer, Succeed
+from scheduler.core.attributes import Attribute, Item, to_attribute
 from scheduler.core.check_replies import InProgress, Report, Unanswered
-from scheduler.core.effects import (
-    Claim,
-    Delivery,
-    Failure,
-    Heartbeat,
-    Keep,
-    Lost,
-    Mark,
-    Quarantine,
-    Release,
-    Send,
-    Write,
-)
-from scheduler.core.instant import Instant, format_iso
+from scheduler.core.effects import Delivery, Failure, Heartbeat, Lost, Reread, Send, Write
 from scheduler.core.invocation import Invocation, NoInvocation
-from scheduler.core.row_reader import Found, MalformedRowError, read_found, read_row
-from scheduler.core.row_writes import write_result
-from scheduler.core.service_calls import CONDITION_FAILED, CallError
-from scheduler.core.states import POLLING, EndState
+from scheduler.core.row_reader import MalformedRowError, read_row
+from scheduler.core.row_writes import reread_result, write_call, write_result
+from scheduler.core.service_calls import CallError, call_error
+from scheduler.core.states import POLLING
 from scheduler.core.timing import Policy
 from scheduler.core.token_row import TokenRow, due_shard
-from scheduler.errors import CloudError
+from tests.fake_dynamodb import HTTP_STATUS, FakeDynamoDB
 
-MAX_ITEM_BYTES = 409_600
-MAX_NUMBER_DIGITS = 38
 THROTTLED = "ThrottlingException"
 REAL_TOKEN_PREFIX = "AQ"  # what Step Functions' own tokens begin with; anything else it calls garbage
 
 
-class _Refused(Exception):  # noqa: N818  it is raised and caught in this file, as DynamoDB's refusal of an update
-    def __init__(self, code: str, message: str, item: Item | None = None) -> None:
-        super().__init__(message)
-        self.error = CallError(code, message, item)
+def refusal(code: str) -> CallError:
+    """Give an error that a service itself replied with."""
+    return CallError(code, "as the test asked for", status=HTTP_STATUS.get(code, 400))
 
 
 def row_item(job_id: str = "job-1", /, **changes: Attribute | None) -> dict[str, Attribute]:
@@ -71,21 +58,42 @@ def token_row(job_id: str = "job-1", **changes: Any) -> TokenRow:
     return replace(read_row(row_item(job_id)), **changes)
 
 
-def fixed_policy(interval: float = 60, lease: float = 31, chance: float = 0) -> Policy:
-    """Give a policy without luck; its claims are numbered."""
+def fixed_policy(interval: float = 60, lease: float = 31, chance: float = 0, hold: float = 0) -> Policy:
+    """Give a policy without luck, whose holds last `hold` seconds at most; its claims are numbered."""
     numbers = itertools.count(1)
-    return Policy(interval, lease, 4, chance=lambda: chance, new_claim_id=lambda: f"claim-{next(numbers)}")
+    new_claim_id = lambda: f"claim-{next(numbers)}"  # noqa: E731
+    return Policy(interval, lease, 4, chance=lambda: chance, new_claim_id=new_claim_id, longest_hold_seconds=hold)
 
 
 class FakeTokenTable:
-    """The token table in memory; it holds DynamoDB's items and takes and gives what `TokenTable` does."""
+    """The token table in memory: the product's own writes and finding, over DynamoDB's client in memory.
 
-    def __init__(self, shards: int = 4) -> None:
-        self.items: dict[str, dict[str, Attribute]] = {}
+    It performs writes as `TokenTable` does, without a loop and without a time-out.
+    """
+
+    name = "tokens"
+
+    def __init__(self, shards: int = 4, *, indexed: bool = True) -> None:
+        self.client = FakeDynamoDB(indexed=indexed)
+        self.items = self.client.items
         self.writes: list[Write] = []
+        self.unread = 0
+        """So many of the next rows that are read again cannot be read."""
         self._shards = shards
         self._faults: deque[tuple[str, bool]] = deque()
-        self._unreachable: CloudError | None = None
+
+    @property
+    def dynamodb(self) -> Any:
+        """The client to call, for whatever wants one."""
+        return self.client
+
+    def real(self, due: Due = "scan") -> TokenTable:
+        """Give the product's own token table over the same rows."""
+        return TokenTable(self, self.name, due)
+
+    def finder(self, due: Due = "scan", clock: Callable[[], float] = lambda: 0.0) -> DueFinder:
+        """Give the product's own finder of due rows over the same rows."""
+        return DueFinder(self.real(due), self, self._shards, due, clock)
 
     def put(self, item: Item) -> None:
         """Insert an item as it is, or replace the one of the same job."""
@@ -99,178 +107,41 @@ class FakeTokenTable:
         """Apply the next write and lose its reply."""
         self._faults.append(("ReadTimeoutError", True))
 
-    def go_down(self, message: str = "table poc-task-tokens could not be used") -> None:
-        """Let every read raise CloudError from now on."""
-        self._unreachable = CloudError(message)
-
-    async def probe(self) -> None:
-        """Ask whether the table is there."""
-        self._reach()
-
     async def get(self, job_id: str) -> Item | None:
         """Read one row as it is now."""
-        self._reach()
         item = self.items.get(job_id)
         return None if item is None else dict(item)
-
-    async def find(self, now: Instant) -> AsyncIterator[Found]:
-        """Give the due rows: those without a time first, then the longest due; ended ones are tidied away."""
-        self._reach()
-        for item in sorted(self.items.values(), key=_due_at):
-            if _due_at(item) > now:
-                continue
-            status = item.get("status")
-            if status == {"S": POLLING}:
-                yield read_found(item)
-            elif "dueShard" in item and status in [{"S": state.value} for state in EndState]:
-                self.items[item["jobId"]["S"]] = _tidied(item)
 
     async def write(self, effect: Write) -> TokenRow | MalformedRowError | Lost | Failure | None:
         """Perform one write of the protocol."""
         self.writes.append(effect)
         code, applied = self._faults.popleft() if self._faults else ("", True)
-        reply: dict[str, Any] | CallError = CallError(code, "as the test asked for")
+        reply: dict[str, Any] | CallError = refusal(code)
         if applied:
             try:
                 reply = {"Attributes": self._apply(effect)}
-            except _Refused as refusal:
-                reply = refusal.error
+            except ClientError as error:
+                reply = call_error(error)
         if code and applied:
             reply = CallError(code, "no reply in time")
         return write_result(effect, reply)
 
-    def _reach(self) -> None:
-        if self._unreachable:
-            raise self._unreachable
+    async def write_many(self, effects: Sequence[Write]) -> list[TokenRow | MalformedRowError | Lost | Failure | None]:
+        """Perform writes, one after another."""
+        return [await self.write(effect) for effect in effects]
+
+    async def reread(self, effect: Reread) -> TokenRow | MalformedRowError | Lost | Failure:
+        """Read a held row as it is now."""
+        if self.unread:
+            self.unread -= 1
+            return Failure("ReadTimeoutError: no reply in time")
+        return reread_result(effect, await self.get(effect.row.job_id))
 
     def _apply(self, effect: Write) -> Item:
-        job_id = effect.job_id if isinstance(effect, Quarantine) else effect.row.job_id
-        old = self.items.get(job_id, {})
-        if not (old.get("status") == {"S": POLLING} and _holds(effect, old)):
-            message = "The conditional request failed"
-            raise _Refused(CONDITION_FAILED, message, old or None)
-        new = dict(old)
-        match effect:
-            case Claim():
-                _claim(new, effect)
-            case Keep(row, pending, until, error):
-                _count(new, "version")
-                _set(new, pendingAnswer=write_pending(pending), nextPollAt=until, lastError=row.token.scrub(error))
-            case Release():
-                _release(new, effect)
-            case Mark(row, state, now, error, purge_at):
-                _count(new, "version")
-                _end(new, state, now, row.token.scrub(error) if error else None)
-                if purge_at is not None:
-                    _set(new, purgeAt=purge_at)
-            case Quarantine(_, fault, now, counted, with_reason):
-                if counted and fault.attribute != "version":
-                    _count(new, "version")
-                _end(new, EndState.QUARANTINED, now, str(fault) if with_reason else None)
-        _fits(new)
-        self.items[job_id] = new
-        return dict(new)
-
-
-def _claim(item: dict[str, Attribute], claim: Claim) -> None:
-    _count(item, "version")
-    if not claim.row.pending:
-        _count(item, "attemptCount")
-    now = format_iso(claim.now)
-    _set(item, claimId=claim.claim_id, nextPollAt=claim.until, dueShard=claim.shard, lastPolledAt=now)
-    item.pop("purgeAt", None)
-    item.pop("completedAt", None)
-
-
-def _release(item: dict[str, Attribute], release: Release) -> None:
-    _count(item, "version")
-    _set(item, nextPollAt=release.until)
-    if release.error:
-        _set(item, lastError=release.row.token.scrub(release.error))
-    if release.unspent:
-        _set(item, attemptCount=from_attribute(item["attemptCount"]) - 1)
-    if release.unknown_checks != release.row.unknown_checks:
-        _set(item, unknownChecks=release.unknown_checks)
-
-
-def _due_at(item: Item) -> Decimal:
-    held = item.get("nextPollAt", {})
-    return Decimal(held["N"]) if "N" in held else Decimal("-Infinity")
-
-
-def _holds(effect: Write, item: Item) -> bool:
-    """Tell whether the effect's own condition holds, besides that the row is still waiting."""
-    match effect:
-        case Claim(row) if row.version is None:
-            return "version" not in item and _same(item.get("attemptCount"), {"N": str(row.attempt_count)})
-        case Claim(row):
-            return _same(item.get("version"), {"N": str(row.version)})
-        case Keep(row) | Release(row):
-            return item.get("claimId") == {"S": str(row.claim_id)}
-        case Mark(row) if row.entry is not None:
-            return item.get("entry") == {"S": row.entry}
-        case Quarantine(_, fault):
-            return fault.attribute is None or _same(item.get(fault.attribute), fault.held)
-    return True
-
-
-def _same(one: Attribute | None, other: Attribute | None) -> bool:
-    """Compare as DynamoDB does: 1 and 1.0 are the same number."""
-    if one is None or other is None:
-        return one is other
-    return one.keys() == other.keys() and (one == other or ("N" in one and Decimal(one["N"]) == Decimal(other["N"])))
-
-
-def _count(item: dict[str, Attribute], name: str) -> None:
-    held = item.get(name, {"N": "0"})
-    if "N" not in held:
-        code, message = "ValidationException", "An operand in the update expression has an incorrect data type"
-        raise _Refused(code, message)
-    item[name] = to_attribute(from_attribute(held) + 1)
-
-
-def _set(item: dict[str, Attribute], **values: object) -> None:
-    item.update({name: to_attribute(value) for name, value in values.items()})
-
-
-def _end(item: dict[str, Attribute], state: EndState, now: Instant, error: str | None) -> None:
-    _set(item, status=state.value, completedAt=format_iso(now), **({"lastError": error[:1_000]} if error else {}))
-    for name in ("dueShard", "nextPollAt", "pendingAnswer"):
-        item.pop(name, None)
-
-
-def _tidied(item: Item) -> dict[str, Attribute]:
-    tidied = {name: held for name, held in item.items() if name not in {"dueShard", "nextPollAt"}}
-    _count(tidied, "version")
-    return tidied
-
-
-def _fits(item: Item) -> None:
-    """Refuse what DynamoDB does not store: over 400 KB, or a number of over 38 digits."""
-    held = item["nextPollAt"]["N"] if "nextPollAt" in item else "0"
-    if len(held.rstrip("0")) > MAX_NUMBER_DIGITS:
-        code, message = "ValidationException", "Attempting to store more than 38 significant digits in a Number"
-        raise _Refused(code, message)
-    if item_size(item) > MAX_ITEM_BYTES:
-        code, message = "ValidationException", "Item size to update has exceeded the maximum allowed size"
-        raise _Refused(code, message)
-
-
-def item_size(item: Item) -> int:
-    """Give an item's bytes as DynamoDB counts them, near enough."""
-    return sum(len(name.encode()) + _size(held) for name, held in item.items())
-
-
-def _size(attribute: Attribute) -> int:
-    ((kind, value),) = attribute.items()
-    match kind:
-        case "M":
-            return 3 + sum(len(name.encode()) + _size(held) for name, held in value.items())
-        case "L":
-            return 3 + sum(map(_size, value))
-        case "S":
-            return len(value.encode("utf-8", "surrogatepass"))
-    return len(str(value))
+        """Give the row as a write leaves it. Raises ClientError."""
+        call = write_call(effect, self.name)
+        self.client.update(**call.parameters)
+        return dict(self.items[call.parameters["Key"]["jobId"]["S"]])
 
 
 class FakeStepFunctions:
@@ -300,7 +171,7 @@ class FakeStepFunctions:
 
     def fail_next(self, count: int = 1, code: str = THROTTLED) -> None:
         """Refuse the next calls with this code, without applying them."""
-        self._faults += [CallError(code, "as the test asked for")] * count
+        self._faults += [refusal(code)] * count
 
     def lose_next_reply(self) -> None:
         """Apply the next call and lose its reply."""
@@ -360,6 +231,8 @@ class FakeSource:
         self.in_flight = 0
         self.most_in_flight = 0
         self.on_check: Callable[[], None] = lambda: None
+        self.instead: Callable[[str], Report | None] = lambda _: None
+        """What a check gives instead of its line, where it gives anything."""
         self._gate = asyncio.Event()
         self._gate.set()
 
@@ -385,6 +258,8 @@ class FakeSource:
             await self._gate.wait()
         finally:
             self.in_flight -= 1
+        if (report := self.instead(row.job_id)) is not None:
+            return report
         lines = self.scripts.get(row.job_id, [Unanswered("the source replied with an error: job not found")])
         line = lines[min(self.checks[row.job_id], len(lines)) - 1] if lines else InProgress()
         if isinstance(line, Exception):

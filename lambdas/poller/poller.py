@@ -1,7 +1,8 @@
 """The poller Lambda: polls jobs by their ids, with the protocol that the daemon runs too.
 
 Takes `{"jobId"}` or `{"jobIds": [...]}`. Due or not, a job is polled at once: the claim guards it against everybody
-else. The token never appears in a reply or in an error.
+else. With `dueBy` (epoch milliseconds) a job is polled only where it was due by then: of an event that Lambda delivers
+twice or late, the second finds its jobs polled. The token never appears in a reply or in an error.
 """
 
 import functools
@@ -17,14 +18,24 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from batched_checks import BatchedChecks
 from scheduler.core.answer_delivery import send_call, send_result
 from scheduler.core.attributes import Item
-from scheduler.core.check_replies import Report
-from scheduler.core.effects import Check, Effect, Heartbeat, Pause, Send
+from scheduler.core.check_replies import NotTogether, Report
+from scheduler.core.effects import Check, Effect, Heartbeat, Pause, Reread, Send
 from scheduler.core.failpoints import with_failpoint
+from scheduler.core.home import Home
 from scheduler.core.instant import Instant
-from scheduler.core.invocation import Invocation, check_payload, not_invoked, read_check
-from scheduler.core.outcome import Outcome
+from scheduler.core.invocation import (
+    Invocation,
+    NoInvocation,
+    batch_payload,
+    check_payload,
+    not_invoked,
+    read_batch,
+    read_check,
+)
+from scheduler.core.outcome import Kind, Outcome
 from scheduler.core.protocol import Poll, poll, quarantine
 from scheduler.core.row_reader import Malformed, read_found
 from scheduler.core.row_writes import write_call, write_result
@@ -32,6 +43,7 @@ from scheduler.core.service_calls import Call, CallError, call_error
 from scheduler.core.states import POLLING
 from scheduler.core.timing import POLLER_THREADS, SEND_TIMEOUT_SECONDS, Policy, lease_seconds
 from scheduler.core.token import TaskToken
+from scheduler.core.verdicts import due
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -40,6 +52,14 @@ if TYPE_CHECKING:
 
 _LONGEST_KEY_BYTES = 2_048  # DynamoDB's quota for a partition key
 _SDK_ERRORS = (ClientError, BotoCoreError, OSError, UnicodeDecodeError)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """How the jobs of one event are asked for, and by when those to be polled were due; None polls them all."""
+
+    check: Callable[[str], Report]
+    due_by: Instant | None
 
 
 class PollError(Exception):
@@ -58,25 +78,33 @@ class Poller:
     policy: Policy
     clock: Callable[[], Instant]
     sleep: Callable[[float], None] = time.sleep
+    source_batch: int = 1
 
     def answer(self, event: Any) -> dict[str, Any]:
         """Answer one event. Raises PollError where a single job could not be polled at all."""
         match event:
             case {"jobIds": list(job_ids)}:
-                with ThreadPoolExecutor(POLLER_THREADS) as pool:
-                    return {"results": list(pool.map(self._poll_safely, job_ids))}
+                return {"results": self._poll_many(job_ids, _due_by(event))}
             case {"jobId": job_id} if "jobIds" not in event:
-                return self._poll(job_id)
+                return self._poll(job_id, _Asked(self._check, _due_by(event)))
         return {"error": 'the event must be {"jobId": "..."} or {"jobIds": ["...", ...]}'}
 
-    def _poll_safely(self, job_id: Any) -> dict[str, Any]:
+    def _poll_many(self, job_ids: list[Any], due_by: Instant | None) -> list[dict[str, Any]]:
+        # So many polls go on at once, and no more of them can ask together.
+        size = min(self.source_batch, POLLER_THREADS, len(job_ids))
+        check = BatchedChecks(self._check_together, self._check, size).check if size > 1 else self._check
+        asked = _Asked(check, due_by)
+        with ThreadPoolExecutor(POLLER_THREADS) as pool:
+            return list(pool.map(lambda job_id: self._poll_safely(job_id, asked), job_ids))
+
+    def _poll_safely(self, job_id: Any, asked: _Asked) -> dict[str, Any]:
         """Poll one job of many: its crash is a reply of its own, and none of the others'."""
         try:
-            return self._poll(job_id)
+            return self._poll(job_id, asked)
         except PollError as error:
             return {"error": str(error)}
 
-    def _poll(self, job_id: Any) -> dict[str, Any]:
+    def _poll(self, job_id: Any, asked: _Asked) -> dict[str, Any]:
         if not _is_key(job_id):
             return {"error": f"a job id must be a non-empty string of at most {_LONGEST_KEY_BYTES} bytes"}
         with _without_token(job_id, None):
@@ -90,33 +118,38 @@ class Poller:
         if status != POLLING:
             return {"status": status}
         with _without_token(job_id, row):
-            return self._drive(self._start(row)).reply()
+            return self._poll_row(row, asked).reply()
 
-    def _start(self, row: Item) -> Poll:
+    def _poll_row(self, row: Item, asked: _Asked) -> Outcome:
         now = self.clock()
         found = read_found(row)
         if isinstance(found, Malformed):
-            return quarantine(found.job_id, found.fault, now)
-        return with_failpoint(poll(found, self.policy, now, tick=now))
+            return self._drive(quarantine(found.job_id, found.fault, now), asked)
+        if asked.due_by is not None and not due(found, asked.due_by):
+            return Outcome(Kind.LOST, found.job_id, error="it was polled since it was found due")
+        return self._drive(with_failpoint(poll(found, self.policy, now, tick=now)), asked)
 
-    def _drive(self, polling: Poll) -> Outcome:
+    def _drive(self, polling: Poll, asked: _Asked) -> Outcome:
         told: Any = None
         try:
             while True:
-                told = self._perform(polling.send(told))
+                told = self._perform(polling.send(told), asked)
         except StopIteration as end:
             outcome: Outcome = end.value
             return outcome
 
-    def _perform(self, effect: Effect) -> object:
+    def _perform(self, effect: Effect, asked: _Asked) -> object:
         match effect:
             case Check(row):
-                return self._check(row.job_id)
+                return asked.check(row.job_id)
             case Send() | Heartbeat():
                 return send_result(effect, self._call(send_call(effect)))
             case Pause(seconds):
                 self.sleep(seconds)
                 return None
+            case Reread():
+                message = "nothing is held here"
+                raise AssertionError(message)
         return write_result(effect, self._call(write_call(effect, self.table)))
 
     def _call(self, call: Call) -> dict[str, Any] | CallError:
@@ -128,12 +161,18 @@ class Poller:
         return reply
 
     def _check(self, job_id: str) -> Report:
+        return read_check(self._invoke(check_payload(job_id)))
+
+    def _check_together(self, job_ids: list[str]) -> list[Report] | NotTogether:
+        return read_batch(self._invoke(batch_payload(job_ids)), len(job_ids))
+
+    def _invoke(self, payload: bytes) -> Invocation | NoInvocation:
         try:
-            reply = self.functions.invoke(FunctionName=self.source, Payload=check_payload(job_id))
+            reply = self.functions.invoke(FunctionName=self.source, Payload=payload)
             body = reply["Payload"].read()
         except _SDK_ERRORS as error:
-            return read_check(not_invoked(self.source, call_error(error)))
-        return read_check(Invocation(body, failed="FunctionError" in reply))
+            return not_invoked(self.source, call_error(error))
+        return Invocation(body, failed="FunctionError" in reply)
 
 
 @contextmanager
@@ -152,6 +191,11 @@ def _without_token(job_id: str, row: Item | None) -> Iterator[None]:
         raise PollError(message).with_traceback(error.__traceback__) from None
 
 
+def _due_by(event: dict[str, Any]) -> Instant | None:
+    due_by = event.get("dueBy")
+    return due_by if isinstance(due_by, int) else None
+
+
 def _is_key(job_id: Any) -> bool:
     try:
         return isinstance(job_id, str) and 0 < len(job_id.encode()) <= _LONGEST_KEY_BYTES
@@ -159,20 +203,21 @@ def _is_key(job_id: Any) -> bool:
         return False
 
 
-@functools.cache
-def _poller() -> Poller:
+def _made() -> Poller:
     def config(read_seconds: float, tries: int) -> Config:
         retries: Any = {"mode": "standard", "total_max_attempts": tries}
         return Config(
             connect_timeout=1, read_timeout=read_seconds, retries=retries, max_pool_connections=POLLER_THREADS + 2
         )
 
+    # The protocol counts and repeats these calls itself.
+    stepfunctions = boto3.client("stepfunctions", config=config(SEND_TIMEOUT_SECONDS - 1, 1))
     check_timeout = float(os.environ.get("SCHEDULER_CHECK_TIMEOUT_SECONDS", "10"))
     return Poller(
         # Two tries within what the lease allows for a call.
         dynamodb=boto3.client("dynamodb", config=config(1, 2)),
-        # The protocol counts and repeats these two calls itself.
-        stepfunctions=boto3.client("stepfunctions", config=config(SEND_TIMEOUT_SECONDS - 1, 1)),
+        stepfunctions=stepfunctions,
+        # A check is sent once.
         functions=boto3.client("lambda", config=config(check_timeout, 1)),
         table=os.environ.get("SCHEDULER_TOKEN_TABLE", "poc-task-tokens"),
         source=os.environ.get("SCHEDULER_SOURCE_FUNCTION", "poc-simulated-api"),
@@ -181,9 +226,14 @@ def _poller() -> Poller:
             lease_seconds=lease_seconds(check_timeout),
             shards=int(os.environ.get("SCHEDULER_SHARDS", "4")),
             retention_seconds=float(os.environ.get("SCHEDULER_RETENTION_DAYS", "7")) * 86_400,
+            home=Home(stepfunctions.meta.region_name),
         ),
         clock=lambda: time.time_ns() // 1_000_000,
+        source_batch=int(os.environ.get("SCHEDULER_SOURCE_BATCH_SIZE", "1")),
     )
+
+
+_poller = functools.cache(_made)  # once for each of Lambda's environments: clients take a second to make
 
 
 def handler(event: Any, context: object) -> dict[str, Any]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _MOST_POLLS = 1_000
+_MOST_JOBS = 100  # that can be asked for at once
 _LONGEST_DELAY_SECONDS = 60.0
 _LONGEST_KEY_BYTES = 2_048  # DynamoDB's quota for a partition key
 _LONGEST_REASON_BYTES = 100_000  # longer than any cause that Step Functions takes, well below an item's 400 KB
@@ -33,7 +34,7 @@ class _BadRequestError(ValueError):
 
 
 def handler(event: Any, context: object) -> dict[str, Any]:
-    """Answer `{"action": "CREATE_JOB", "payload"}` or `{"action": "CHECK_STATUS", "jobId"}`."""
+    """Answer `{"action": "CREATE_JOB", "payload"}` or `{"action": "CHECK_STATUS", "jobId"}`, or `"jobIds": [...]`."""
     del context
     api = SimulatedApi(_dynamodb(), os.environ.get("SCHEDULER_JOBS_TABLE", "poc-jobs"))
     return api.answer(event)
@@ -81,8 +82,10 @@ class SimulatedApi:
             match event:
                 case {"action": "CREATE_JOB"}:
                     return self._create(_read_options(event.get("payload")))
+                case {"action": "CHECK_STATUS", "jobIds": job_ids} if "jobId" not in event:
+                    return self._check_many(_read_job_ids(job_ids))
                 case {"action": "CHECK_STATUS"}:
-                    return self._check(_read_job_id(event.get("jobId")))
+                    return self._check(event.get("jobId"), self.sleep)
         except _BadRequestError as error:
             return {"error": str(error)}
         action = event.get("action") if isinstance(event, dict) else None
@@ -115,13 +118,26 @@ class SimulatedApi:
             "completionPolls": int(item["completionPolls"]["N"]),
         }
 
-    def _check(self, job_id: str) -> dict[str, Any]:
+    def _check_many(self, job_ids: list[Any]) -> dict[str, Any]:
+        """Check several jobs; whatever is wrong with one is its own result. All are as late as the slowest of them."""
+        results, delays = [], [0.0]
+        for job_id in job_ids:
+            try:
+                results.append(self._check(job_id, delays.append))
+            except _BadRequestError as error:
+                results.append({"error": str(error)})
+        if max(delays):
+            self.sleep(max(delays))
+        return {"results": results}
+
+    def _check(self, given: Any, delay: Callable[[float], None]) -> dict[str, Any]:
+        job_id = _read_job_id(given)
         job = self._count_poll(job_id)
         poll_count, completion_polls = int(job["pollCount"]["N"]), int(job["completionPolls"]["N"])
         if poll_count <= 0:
             return {"error": "TooManyRequests: rate exceeded, try again later"}
         if "delaySeconds" in job:
-            self.sleep(float(job["delaySeconds"]["N"]))
+            delay(float(job["delaySeconds"]["N"]))
         status: str = job["status"]["S"]
         # Counting goes on after the end, so that asking too often can be seen.
         if status == "IN_PROGRESS" and poll_count >= completion_polls:
@@ -194,6 +210,13 @@ def _read_text(payload: Mapping[str, Any], name: str, longest: int) -> str | Non
     value = payload.get(name)
     if value is not None and not _is_text(value, longest):
         message = f"{name} must be a non-empty string of at most {longest} bytes"
+        raise _BadRequestError(message)
+    return value
+
+
+def _read_job_ids(value: Any) -> list[Any]:
+    if not isinstance(value, list) or not 0 < len(value) <= _MOST_JOBS:
+        message = f"jobIds must be a list of 1 to {_MOST_JOBS} job ids"
         raise _BadRequestError(message)
     return value
 

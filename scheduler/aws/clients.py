@@ -2,19 +2,23 @@
 
 import ipaddress
 import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 import aioboto3
 from aiobotocore.config import AioConfig
-from botocore.exceptions import NoRegionError
+from botocore.exceptions import BotoCoreError, ClientError
 
+from scheduler.aws.brief_calls import brief_calls
 from scheduler.aws.clock_skew import ClockSkew
+from scheduler.aws.environment import check_environment, not_opened
+from scheduler.aws.name_lookup import TimedResolver
+from scheduler.aws.whereabouts import note_whereabouts
 from scheduler.core.timing import SEND_TIMEOUT_SECONDS
-from scheduler.errors import CloudError
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -30,6 +34,8 @@ _TRIES = 3
 _SPARE_CONNECTIONS = 8
 """For finding, sweeping and probing, beside the polls."""
 _PATIENT_SECONDS = 30.0
+_KEPT_OPEN_SECONDS = 12
+"""For how long a connection that nobody uses is kept open: the SDK's own default."""
 
 
 def local_endpoint(environment: Mapping[str, str] = os.environ) -> str | None:
@@ -48,18 +54,25 @@ def local_endpoint(environment: Mapping[str, str] = os.environ) -> str | None:
 def open_session(environment: Mapping[str, str] = os.environ) -> aioboto3.Session:
     """Make the session that the standard AWS variables describe.
 
-    A local cloud takes any credentials and has one region, so that neither need be set for one.
+    A local cloud takes any credentials and has one region, so that neither need be set for one. Raises SettingsError.
     """
+    check_environment(environment)
     given: dict[str, Any] = {}
     if local_endpoint(environment):
-        if not environment.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}:
+        is_set = {name for name, value in environment.items() if value}
+        if not is_set & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}:
             given |= {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        if not environment.keys() & {"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"}:
+        if not is_set & {"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"}:
             given["region_name"] = LOCAL_REGION
     # The SDK for Python reads AWS_DEFAULT_REGION alone; every other SDK, and Lambda, say AWS_REGION.
     if environment.get("AWS_REGION"):
         given["region_name"] = environment["AWS_REGION"]
-    return aioboto3.Session(**given)
+    try:
+        session = aioboto3.Session(**given)
+    except BotoCoreError as error:
+        raise not_opened(error, environment) from error
+    session.events.register("creating-client-class", note_whereabouts)
+    return session
 
 
 class WithDynamoDB(Protocol):
@@ -106,14 +119,24 @@ class Clients:
         self._invoke_seconds = invoke_seconds
         self._skew = skew
         self._open: list[AsyncExitStack] = []
+        self._outdated: list[float] = []
+        self._credentials: object = None
 
     async def renew(self) -> None:
-        """Make all clients anew, and with them read the credentials again; calls under way end on the old ones."""
-        stack = AsyncExitStack()
-        client = await stack.enter_async_context(_opened())
+        """Read the credentials again, and make all clients anew where they are others; raises CloudError.
+
+        Calls under way end on the old clients. A right that is missing is not mended by new ones.
+        """
+        session = open_session()
+        credentials = await _credentials(session)
+        if self._open and credentials == self._credentials:
+            return
+        stack, resolver = AsyncExitStack(), TimedResolver()
+        client = await stack.enter_async_context(_opened(session))
 
         async def polling(service: str, read_seconds: float, tries: int) -> Any:
             config = AioConfig(
+                connector_args={"resolver": resolver, "keepalive_timeout": _KEPT_OPEN_SECONDS},
                 connect_timeout=_CONNECT_SECONDS,
                 read_timeout=read_seconds,
                 max_pool_connections=self._slots + _SPARE_CONNECTIONS,
@@ -132,11 +155,14 @@ class Clients:
             await stack.aclose()
             raise
         self.dynamodb, self.answers, self.functions = dynamodb, answers, functions
+        self._credentials = credentials
+        if self._open:
+            self._outdated.append(time.monotonic())
         self._open.append(stack)
-        # Those before the last ones have served their last call by now.
-        for old in self._open[:-2]:
-            await old.aclose()
-        del self._open[:-2]
+        # The longest call is an invocation; before it is over, its check would be spent with the client.
+        while self._outdated and time.monotonic() - self._outdated[0] > self._invoke_seconds + _PATIENT_SECONDS:
+            del self._outdated[0]
+            await self._open.pop(0).aclose()
 
     async def aclose(self) -> None:
         """Close all that is open."""
@@ -146,7 +172,7 @@ class Clients:
 
 @dataclass(frozen=True, slots=True)
 class AdminClients:
-    """The clients of the commands that a person types: patient, with the SDK's own retries."""
+    """The clients of the commands that a person types."""
 
     dynamodb: "DynamoDBClient"
     stepfunctions: "SFNClient"
@@ -167,14 +193,18 @@ async def polling_clients(slots: int, invoke_seconds: float, skew: ClockSkew) ->
 
 
 @asynccontextmanager
-async def admin_clients() -> AsyncIterator[AdminClients]:
-    """Open the clients for the commands that a person types."""
+async def admin_clients(*, brief: bool = False, once: bool = False) -> AsyncIterator[AdminClients]:
+    """Open the clients for the commands that a person types. Raises SettingsError or CloudError.
+
+    With `brief` each call is tried once and has a deadline; with `once` a silent endpoint is asked but once, too.
+    """
+    brief = brief or once
     config = AioConfig(
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=_PATIENT_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": _TRIES},
+        retries={"mode": "standard", "total_max_attempts": 1 if brief else _TRIES},
     )
-    async with _opened() as client:
+    async with _opened(open_session(), brief_calls(once=once) if brief else None) as client:
         yield AdminClients(
             await client("dynamodb", config),
             await client("stepfunctions", config),
@@ -185,15 +215,25 @@ async def admin_clients() -> AsyncIterator[AdminClients]:
 
 
 @asynccontextmanager
-async def _opened() -> AsyncIterator[Any]:
-    make: Any = open_session().client  # typed by one overload for each service of AWS, and called with a variable
+async def _opened(session: aioboto3.Session, made: Callable[..., None] | None = None) -> AsyncIterator[Any]:
+    if made:
+        session.events.register("creating-client-class", made)
+    make: Any = session.client  # typed by one overload for each service of AWS, and called with a variable
     async with AsyncExitStack() as stack:
 
         async def client(service: str, config: AioConfig) -> Any:
             try:
                 return await stack.enter_async_context(make(service, config=config))
-            except NoRegionError as error:
-                message = "no AWS region is set: set AWS_REGION, or AWS_ENDPOINT_URL for a local cloud"
-                raise CloudError(message) from error
+            except (BotoCoreError, ValueError) as error:
+                raise not_opened(error, os.environ) from error
 
         yield client
+
+
+async def _credentials(session: aioboto3.Session) -> object:
+    """Read a session's credentials, to compare them; None where there are none or none that can be read."""
+    found: Any = None
+    with suppress(BotoCoreError, ClientError, OSError, TimeoutError):
+        found = await session.get_credentials()  # type: ignore[misc]  # typed as boto3's own, which is no coroutine
+        return found and await found.get_frozen_credentials()
+    return None

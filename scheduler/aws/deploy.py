@@ -13,6 +13,7 @@ from scheduler.aws.deploy_functions import (
     poller,
     simulated_api,
 )
+from scheduler.aws.deploy_invocation import deploy_invocation
 from scheduler.aws.deploy_roles import deploy_role, earlier_roles
 from scheduler.aws.deploy_tables import deploy_table
 from scheduler.aws.deploy_workflow import deploy_workflow
@@ -52,3 +53,5 @@ async def _function(clients: AdminClients, function: Function, role: Role) -> As
     arn, done = await deploy_role(clients, role)
     yield done
     yield await deploy_function(clients, function, held, arn)
+    async for done in deploy_invocation(clients, function):
+        yield done

@@ -17,17 +17,23 @@ from scheduler.settings import Settings
 RUNTIME = "python3.13"
 _MARK = "Made by callback-scheduler deploy: "
 _MEMORY_MB = 256
+_LEAST_EVENT_AGE_SECONDS = 60  # Lambda takes no less
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function as it should be; `core` says whether it is packed with the core beside it."""
+    """A function as it should be; `core` says whether it is packed with the core beside it.
+
+    `event_age_seconds` is how long an event may wait for it, `concurrency` what is kept for it; None leaves them alone.
+    """
 
     name: str
     folder: str
     timeout_seconds: int
     environment: dict[str, str]
     core: bool
+    event_age_seconds: int | None = None
+    concurrency: int | None = None
 
     @property
     def handler(self) -> str:
@@ -69,11 +75,23 @@ def poller(settings: Settings) -> Function:
         "SCHEDULER_TOKEN_TABLE": settings.token_table,
         "SCHEDULER_SHARDS": str(settings.shards),
         "SCHEDULER_SOURCE_FUNCTION": settings.source_function,
+        "SCHEDULER_SOURCE_BATCH_SIZE": str(settings.source_batch_size),
         "SCHEDULER_INTERVAL_SECONDS": f"{settings.poll_seconds:g}",
         "SCHEDULER_CHECK_TIMEOUT_SECONDS": f"{settings.check_timeout_seconds:g}",
         "SCHEDULER_RETENTION_DAYS": f"{settings.retention_days:g}",
     }
-    return Function(settings.poller_function, "poller", math.ceil(settings.invoke_seconds), environment, core=True)
+    seconds = math.ceil(settings.invoke_seconds)
+    # An event that waits for longer than the daemon remembers it would only be a second one for the same jobs.
+    age = max(_LEAST_EVENT_AGE_SECONDS, seconds) if settings.lambda_invocation == "event" else None
+    return Function(
+        settings.poller_function,
+        "poller",
+        seconds,
+        environment,
+        core=True,
+        event_age_seconds=age,
+        concurrency=settings.lambda_concurrency,
+    )
 
 
 async def held_function(clients: AdminClients, name: str) -> dict[str, Any] | None:

@@ -61,6 +61,9 @@ class DueFinder:
         self._after: dict[int | None, Key] = {}
         self._sweep_after: Key | None = None
         self._strays: dict[str, None] = {}
+        self._strays_first = False
+        self.passes_by: Callable[[str], bool] = lambda _: False
+        """Tells of a row that nobody wants to see now, so that it need not be read."""
 
     def learn(self, shape: TableShape) -> None:
         """Take how the table is made from a probe of it."""
@@ -73,13 +76,16 @@ class DueFinder:
             async for page in self._scan(now):
                 yield page
             return
-        while self._strays:
-            ids = list(self._strays)[:LOAD]
-            for job_id in ids:
-                del self._strays[job_id]
-            yield Page(await self._waiting(ids, now), stray=True)
-        async for page in self._query(now):
-            yield page
+        # Neither may hold up the other where a lane takes little: one begins this time, the other the next.
+        self._strays_first = not self._strays_first
+        for strays in (self._strays_first, not self._strays_first):
+            async for page in self._take_strays(now) if strays else self._query(now):
+                yield page
+
+    @property
+    def indexed(self) -> bool:
+        """Whether the table has its index, as far as is known."""
+        return bool(self._indexed)
 
     @property
     def resting(self) -> bool:
@@ -130,6 +136,16 @@ class DueFinder:
             self.learn(await self._table.shape())
         return bool(self._indexed)
 
+    async def _take_strays(self, now: Instant) -> AsyncIterator[Page]:
+        """Give what the sweep has found, each row once: what is given back meanwhile is for the next time."""
+        strays = list(self._strays)
+        for start in range(0, len(strays), LOAD):
+            ids = strays[start : start + LOAD]
+            rows = await self._waiting(ids, now)
+            for job_id in ids:  # after they were read: what cannot be read stays
+                self._strays.pop(job_id, None)
+            yield Page(rows, stray=True)
+
     async def _query(self, now: Instant) -> AsyncIterator[Page]:
         """Find what is due in each shard: the longest due first, and where that is a backlog some of the newest too."""
         self._first_shard = (self._first_shard + 1) % self._shards
@@ -164,7 +180,7 @@ class DueFinder:
     async def _waiting(self, job_ids: list[str], now: Instant) -> list[Found]:
         """Read the rows of these ids as they are now, for the index lags behind; gives those that wait and are due."""
         waiting = []
-        for item in await self._table.load(job_ids):
+        for item in await self._table.load([job_id for job_id in job_ids if not self.passes_by(job_id)]):
             status = item.get("status", {}).get("S")
             if status in _ENDED:
                 await self._table.tidy(item, EndState(status))

@@ -23,6 +23,8 @@ SDK_ERRORS = (
 )
 """All that a call of the SDK raises: refusals, its own faults, time-outs, broken connections, replies of no text."""
 
+_LONGEST = 500  # of a service's own message, in characters; a page of HTML that stands there for one is longer
+
 
 def is_missing(error: BaseException) -> bool:
     """Tell whether the resource asked for does not exist."""
@@ -44,9 +46,11 @@ def translated(kind: str, name: str) -> Iterator[None]:
         yield
     except SDK_ERRORS as error:
         failure = call_error(error)
+        where = f" ({failure.where})" if failure.where else ""
         if failure.refusal is Refusal.MISSING:
-            raise MissingError(kind, name) from error
-        message = " ".join(f"{kind} {name} could not be used: {failure.code}: {failure.message}".split())
+            raise MissingError(kind, name, failure.where) from error
+        said = f"{kind} {name} could not be used: {failure.code}: {failure.message:.{_LONGEST}}{where}"
+        message = " ".join(said.split())
         if failure.refusal is Refusal.CREDENTIALS:
             message += " (set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role)"
         raise CloudError(message, failure.refusal) from error

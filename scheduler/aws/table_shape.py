@@ -13,6 +13,7 @@ _TYPES = {
     "lastError": "S",
     "lastPolledAt": "S",
     "nextPollAt": "N",
+    "pendingAnswer": "M",
     "purgeAt": "N",
     "status": "S",
     "unknownChecks": "N",

@@ -1,17 +1,17 @@
 """Workflows: starting executions and reading how they stand."""
 
-import asyncio
 import json
 from dataclasses import dataclass
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from scheduler.aws.arns import place_of
 from scheduler.aws.clients import AdminClients
 from scheduler.aws.sdk_errors import translated
+from scheduler.core.service_calls import call_error
 
 RUNNING = "RUNNING"
-_AT_ONCE = 10  # executions started at the same time
-_LOOK_EVERY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,22 @@ class Workflows:
         with translated("state machine", self.name):
             await self._clients.stepfunctions.describe_state_machine(stateMachineArn=arn)
 
-    async def start(self, given: dict[str, Any]) -> str:
-        """Start an execution and give its ARN. Raises MissingError or CloudError."""
+    async def start(self, given: dict[str, Any], name: str) -> str:
+        """Start an execution and give its ARN; asked again with the same name and input it gives the same one.
+
+        Raises MissingError or CloudError.
+        """
         arn = await self.arn()
         with translated("state machine", self.name):
-            reply = await self._clients.stepfunctions.start_execution(stateMachineArn=arn, input=json.dumps(given))
+            try:
+                reply = await self._clients.stepfunctions.start_execution(
+                    stateMachineArn=arn, name=name, input=json.dumps(given)
+                )
+            except ClientError as error:
+                # AWS gives the one that runs already; not every emulator does.
+                if call_error(error).code != "ExecutionAlreadyExists":
+                    raise
+                return f"{arn.replace(':stateMachine:', ':execution:')}:{name}"
         return reply["executionArn"]
 
     async def describe(self, arn: str) -> Execution:
@@ -90,30 +101,6 @@ class Workflows:
             reply: Any = await self._clients.stepfunctions.list_executions(stateMachineArn=arn, maxResults=count)
         executions: list[dict[str, Any]] = reply["executions"]
         return executions
-
-
-async def started(workflows: Workflows, given: dict[str, Any], count: int) -> list[str]:
-    """Start so many executions, a few at a time, and give their ARNs. Raises MissingError or CloudError."""
-    slots = asyncio.Semaphore(_AT_ONCE)
-
-    async def start() -> str:
-        async with slots:
-            return await workflows.start(given)
-
-    await workflows.arn()
-    return await asyncio.gather(*(start() for _ in range(count)))
-
-
-async def waited_for(workflows: Workflows, arns: list[str]) -> list[Execution]:
-    """Wait until all executions have ended; in the order of their ARNs. Raises CloudError."""
-    ended: dict[str, Execution] = {}
-    while True:
-        for arn in arns:
-            if arn not in ended and (execution := await workflows.describe(arn)).ended:
-                ended[arn] = execution
-        if len(ended) == len(set(arns)):
-            return [ended[arn] for arn in arns]
-        await asyncio.sleep(_LOOK_EVERY_SECONDS)
 
 
 def _parsed(output: str | None) -> Any:

@@ -45,21 +45,68 @@ class Unanswered:
 
 @dataclass(frozen=True, slots=True)
 class Unasked:
-    """The check never reached the source, and so says nothing of the job and spends nothing; `refusal` says why."""
+    """The check never reached the source, and so says nothing of the job and spends nothing.
+
+    `refusal` says why; None where nobody asked it, which says nothing of the source either.
+    """
 
     error: str
-    refusal: Refusal
+    refusal: Refusal | None
 
 
 Report = InProgress | Completed | Failed | Unanswered | Unasked
 
 
+@dataclass(frozen=True, slots=True)
+class NotTogether:
+    """The source was asked for several jobs at once and its reply tells nothing of any: ask for them one by one."""
+
+    error: str
+
+
 def read_reply(payload: bytes) -> Report:
     """Read the reply to CHECK_STATUS. Whatever is no clear status is Unanswered: never a success, never an end."""
     try:
-        reply = json.loads(payload, parse_constant=_refuse_constant, parse_float=_finite)
+        reply = _parsed(payload)
     except (ValueError, RecursionError):
         return Unanswered(f"the source's reply is not JSON: {payload[:_SHOWN]!r}")
+    return _report(reply)
+
+
+def read_results(payload: bytes, count: int) -> list[Report] | NotTogether:
+    """Read the reply to CHECK_STATUS for so many jobs: each result as `read_reply` reads the reply for one job."""
+    try:
+        try:
+            return [_report(result) for result in _results(_parsed(payload), count)]
+        except ValueError:
+            # Where it is one job's number that is not JSON, that concerns this job alone.
+            return [read_reply(json.dumps(result).encode()) for result in _results(json.loads(payload), count)]
+    except _ShapeError as error:
+        return NotTogether(str(error))
+    except (ValueError, RecursionError):
+        return NotTogether(f"the source's reply is not JSON: {payload[:_SHOWN]!r}")
+
+
+class _ShapeError(Exception):
+    """A reply for several jobs that does not hold one result for each."""
+
+
+def _results(reply: Any, count: int) -> list[Any]:
+    results = reply.get("results") if isinstance(reply, dict) else None
+    if not isinstance(results, list):
+        message = f'the source\'s reply has no list of "results": {reply!r:.{_SHOWN}}'
+        raise _ShapeError(message)
+    if len(results) != count:
+        message = f"the source's reply has {len(results)} results for {count} jobs"
+        raise _ShapeError(message)
+    return results
+
+
+def _parsed(payload: bytes) -> Any:
+    return json.loads(payload, parse_constant=_refuse_constant, parse_float=_finite)
+
+
+def _report(reply: Any) -> Report:
     match reply:
         case {"status": "IN_PROGRESS"}:
             return InProgress()

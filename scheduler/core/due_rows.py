@@ -27,7 +27,9 @@ def find_parameters(table: str, now: int, stray_shards: int | None = None) -> di
             f"#shard IN ({', '.join(some)})"
             for some in (shards[at : at + _MOST_IN] for at in range(0, stray_shards, _MOST_IN))
         )
-        conditions.append(f"(attribute_not_exists(#next) OR attribute_not_exists(#shard) OR NOT ({known}))")
+        # An index that was made later than the row leaves out a time of another type in silence.
+        timeless = "attribute_not_exists(#next) OR NOT attribute_type(#next, :number)"
+        conditions.append(f"({timeless} OR attribute_not_exists(#shard) OR NOT ({known}))")
     return {
         "TableName": table,
         "FilterExpression": " AND ".join(conditions),
@@ -45,6 +47,13 @@ def shard_parameters(table: str, index: str, shard: int, now: int) -> dict[str, 
         "ExpressionAttributeNames": {"#shard": "dueShard", "#next": "nextPollAt"},
         "ExpressionAttributeValues": {":shard": {"N": str(shard)}, ":now": {"N": str(now)}},
     }
+
+
+def held_parameters(table: str, index: str, shard: int, now: int) -> dict[str, Any]:
+    """Give the Query that finds the ids of one shard's rows that are not due yet: held ones are among them."""
+    parameters = shard_parameters(table, index, shard, now)
+    parameters["KeyConditionExpression"] = "#shard = :shard AND #next > :now"
+    return parameters
 
 
 def keys(job_ids: Iterable[str]) -> list[dict[str, Attribute]]:

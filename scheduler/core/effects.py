@@ -21,11 +21,33 @@ class Claim:
     now: Instant
     until: Instant
     shard: int
+    held_by: str | None = None
+    """The replica that holds the row for several polls; None for this poll alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Save what memory knows of a held row, and hold it on until then; with no `held_by`, give it free. Told: as Keep.
+
+    The row carries its attempts, its unknown checks and its last error as memory has them.
+    """
+
+    row: TokenRow
+    until: Instant
+    held_by: str | None
+    polled_at: Instant
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """Ask the job's source for its status, under a deadline. Told: a Report."""
+
+    row: TokenRow
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """Read a held row as it is now, for its token. Told: the row, Lost where it is held no more, or Failure."""
 
     row: TokenRow
 
@@ -86,6 +108,8 @@ class Mark:
     now: Instant
     error: str | None = None
     purge_at: int | None = None
+    attempts: int | None = None
+    """The checks that were made, where memory knows more of them than the row does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +123,8 @@ class Quarantine:
     with_reason: bool = True
 
 
-Write = Claim | Keep | Release | Mark | Quarantine
-Effect = Write | Check | Send | Heartbeat | Pause
+Write = Claim | Renew | Keep | Release | Mark | Quarantine
+Effect = Write | Check | Reread | Send | Heartbeat | Pause
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,14 +26,15 @@ def _dying(polling: Poll, point: str) -> Poll:
         while True:
             effect = polling.send(result)
             name = type(effect).__name__.lower()
-            _reach(f"before-{name}", point)
+            reach(f"before-{name}", point)
             result = yield effect
-            _reach(f"after-{name}", point)
+            reach(f"after-{name}", point)
     except StopIteration as end:
         outcome: Outcome = end.value
         return outcome
 
 
-def _reach(here: str, point: str) -> None:
-    if here == point:
+def reach(here: str, point: str | None = None) -> None:
+    """Die here where the environment, or `point`, says so."""
+    if here == (point or os.environ.get(VARIABLE)):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,9 +1,18 @@
-"""Invocations: asking a Lambda function for a job's status, and what its reply means."""
+"""Invocations: asking a Lambda function for the status of a job or of many, and what its reply means."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scheduler.core.check_replies import Report, Unanswered, Unasked, read_function_error, read_reply
+from scheduler.core.check_replies import (
+    NotTogether,
+    Report,
+    Unanswered,
+    Unasked,
+    read_function_error,
+    read_reply,
+    read_results,
+)
 from scheduler.core.service_calls import CallError, Refusal, missing_line
 
 _OF_THE_REQUEST = frozenset(
@@ -27,10 +36,14 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class NoInvocation:
-    """No reply; `refusal` says why the function surely never ran, None that it may have."""
+    """No reply; `refusal` says why the function surely never ran, None that it may have.
+
+    `unfit` says that Lambda takes no such request, by what is in it or for its size; there too it never ran.
+    """
 
     error: str
     refusal: Refusal | None = None
+    unfit: bool = False
 
 
 def not_invoked(name: str, failure: CallError) -> NoInvocation:
@@ -40,10 +53,10 @@ def not_invoked(name: str, failure: CallError) -> NoInvocation:
     a key, a network interface or a file system that Lambda cannot use, a function that is not ready.
     """
     if failure.refusal is Refusal.MISSING:
-        return NoInvocation(missing_line("function", name), failure.refusal)
+        return NoInvocation(missing_line("function", name, failure.where), failure.refusal)
     error = f"function {name} could not be invoked: {failure.code}: {failure.message}"
     if failure.refusal or not failure.answered or failure.code in _OF_THE_REQUEST:
-        return NoInvocation(error, failure.refusal)
+        return NoInvocation(error, failure.refusal, unfit=failure.code in _OF_THE_REQUEST)
     return NoInvocation(error, Refusal.UNAVAILABLE)
 
 
@@ -61,3 +74,25 @@ def read_check(reply: Invocation | NoInvocation) -> Report:
             return read_function_error(payload)
         case Invocation(payload):
             return read_reply(payload)
+
+
+def batch_payload(job_ids: Sequence[str]) -> bytes:
+    """Give the request for the status of several jobs."""
+    return json.dumps({"action": "CHECK_STATUS", "jobIds": list(job_ids)}).encode()
+
+
+def read_batch(reply: Invocation | NoInvocation, count: int) -> list[Report] | NotTogether:
+    """Give what the reply to such a request says of each of so many jobs, in the order of the request.
+
+    A function that was not invoked is so for each of them. Where one job's id may have made the request or the function
+    fail, each is to be asked for by itself, so that no other one pays for it.
+    """
+    match reply:
+        case NoInvocation(error, unfit=True):
+            return NotTogether(error)
+        case NoInvocation():
+            return [read_check(reply)] * count
+        case Invocation(payload, failed=True):
+            return NotTogether(read_function_error(payload).error)
+        case Invocation(payload):
+            return read_results(payload, count)

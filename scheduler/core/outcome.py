@@ -27,6 +27,8 @@ class Kind(StrEnum):
     """The row is not for this poller: its source is not known here, or its execution is elsewhere."""
     UNREACHED = "unreached"
     """The token table could not be asked; the row stays due."""
+    HANDED_OVER = "handed_over"
+    """The poller Lambda will poll the row; nobody here waits for that."""
     REFUSED = "refused"
     """The token table takes no write for this row, not even to set it aside: it has grown to its limit."""
 
@@ -44,12 +46,16 @@ class Outcome:
     end_state: EndState | None = None
     answer: Answer | None = None
     error: str | None = None
+    unknown_checks: int = 0
+    """The checks in a row, up to this one, that found the job unknown at its source."""
     troubles: tuple[Trouble, ...] = ()
     """What of the surroundings went wrong on the way; none of it is charged to the job."""
     worked: frozenset[Part] = frozenset()
     """What of the surroundings did what it was asked."""
     unmarked: str | None = None
     """Why the row could not be written at the end of the poll, though its answer was given or is to be kept."""
+    again_seconds: float | None = None
+    """In how many seconds trouble lets the row be polled again: no job waits its interval for what is not its own."""
 
     def reply(self) -> dict[str, Any]:
         """Give the outcome as the poller Lambda's reply, without anything secret in it."""

@@ -5,7 +5,7 @@ A poll is a generator: it yields effects and is sent what became of them. Whoeve
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from scheduler.core.answers import Answer, PendingAnswer, Succeed, fail
@@ -24,6 +24,7 @@ from scheduler.core.effects import (
     Pause,
     Quarantine,
     Release,
+    Reread,
     Send,
 )
 from scheduler.core.home import Home
@@ -53,6 +54,8 @@ class _Turn:
     was_due: Instant
     due_again: Instant
     until: Instant
+    held: bool = False
+    """Whether the row is held across polls: one that leaves the job waiting writes nothing then."""
     troubles: list[Trouble] = field(default_factory=list)
     worked: set[Part] = field(default_factory=set)
 
@@ -96,6 +99,12 @@ def poll(row: TokenRow, policy: Policy, now: Instant, tick: Instant) -> Poll:
     return (yield from _decide(claimed, turn))
 
 
+def poll_held(row: TokenRow, policy: Policy, now: Instant) -> Poll:
+    """Poll a row that this replica holds, from memory: the claim was made, and `row` counts the attempt that begins."""
+    turn = _Turn(policy, now, was_due=now, due_again=now, until=now, held=True)
+    return (yield from _decide(row, turn))
+
+
 def not_ours(row: TokenRow, home: Home) -> str | None:
     """Say why a row is to be left alone; None where it is ours to poll."""
     return "the row names a source that is not known here" if row.has_source else home.excludes(row.execution_id)
@@ -114,6 +123,16 @@ def _decide(row: TokenRow, turn: _Turn) -> Poll:
             if decided is None:
                 return (yield from _wait(row, report, turn))
         pending = PendingAnswer(decided)
+    if not row.has_secret:
+        match (yield Reread(row)):
+            case Lost():
+                return turn.outcome(Kind.LOST, row)
+            case MalformedRowError() as fault:
+                return (yield from quarantine(row.job_id, fault, turn.now))
+            case Failure() as failure:
+                return turn.outcome(Kind.UNREACHED, row, error=turn.wrote(row, failure))
+            case TokenRow(token=token, entry=entry):
+                row = replace(row, token=token, entry=entry)
     return (yield from _deliver(row, pending, turn))
 
 
@@ -138,23 +157,28 @@ def quarantine(job_id: str, fault: MalformedRowError, now: Instant) -> Poll:
 def _wait(row: TokenRow, report: Report, turn: _Turn) -> Poll:
     """Let the job wait for its next poll: it is in progress, or nothing is known of it."""
     kind, error, unknown, due_again = Kind.IN_PROGRESS, None, 0, turn.due_again
+    again_seconds = None
     match report:
         case Unanswered(text, unknown_job):
             kind, error = Kind.CHECK_FAILED, row.token.scrub(text)
             unknown = row.unknown_checks + 1 if unknown_job else 0
         case Unasked(text, refusal):
             kind, error, unknown = Kind.UNASKED, row.token.scrub(text), row.unknown_checks
-            turn.troubles.append(Trouble.refused(Part.SOURCE, error, refusal))
+            if refusal:
+                turn.troubles.append(Trouble.refused(Part.SOURCE, error, refusal))
+                again_seconds = None if turn.held else 0.0
             due_again = min(due_again, turn.was_due)  # it keeps its place: it is the source's lane that slows down
     if closed := (yield from _beat(row, turn)):
         return (yield from _mark(row, EndState.CLOSED, turn, error=closed))
     # The claim holds the row for as long as a poll may take; a shorter interval would be stretched to that.
-    if due_again < turn.until or error or unknown != row.unknown_checks:
+    if not turn.held and (due_again < turn.until or error or unknown != row.unknown_checks):
         release = Release(row, due_again, error, unknown, unspent=kind is Kind.UNASKED)
         # A check that was not made must not be paid for; any other release is only a matter of being early.
         done = (yield from _insist(release, turn)) if release.unspent else (yield release)
         turn.wrote(row, done)
-    return turn.outcome(kind, row, claimed=True, error=error)
+    return turn.outcome(
+        kind, row, claimed=not turn.held, error=error, unknown_checks=unknown, again_seconds=again_seconds
+    )
 
 
 def _beat(row: TokenRow, turn: _Turn) -> Generator[Effect, Any, str | None]:
@@ -176,7 +200,10 @@ def _deliver(row: TokenRow, pending: PendingAnswer, turn: _Turn) -> Poll:
     decided, doubt = pending.answer, turn.policy.doubt
     pauses = turn.policy.pauses()
     delivery = Delivery(Delivered.DEFERRED, _DOUBTED, unknown=True)
-    while doubt.may_try(turn.now):
+    # One that was never sent is tried whatever became of others, which may be of tasks that are long gone.
+    untried = pending.tries == 0
+    while untried or doubt.may_try(turn.now):
+        untried = False
         delivery = yield Send(row.token, decided)
         match delivery.kind:
             case Delivered.DELIVERED:
@@ -201,11 +228,21 @@ def _deliver(row: TokenRow, pending: PendingAnswer, turn: _Turn) -> Poll:
         yield Pause(pause)
     turn.troubles.append(_answer_trouble(delivery))
     kept = PendingAnswer(decided, pending.tries + 1)
-    done = yield Keep(row, kept, turn.policy.retry_deferred(pending.tries, turn.now), delivery.error)
+    # An answer that is not kept is lost: its job would be asked again, or given up where that was its last check.
+    keep = Keep(row, kept, turn.policy.retry_deferred(pending.tries, turn.now), delivery.error)
+    done = yield from _insist(keep, turn)
     unmarked = turn.wrote(row, done)
     if closed := (yield from _beat(row, turn)):
         return (yield from _mark(row, EndState.CLOSED, turn, error=closed))
-    return turn.outcome(Kind.DEFERRED, row, claimed=True, answer=decided, error=delivery.error, unmarked=unmarked)
+    return turn.outcome(
+        Kind.DEFERRED,
+        row,
+        claimed=not turn.held,
+        answer=decided,
+        error=delivery.error,
+        unmarked=unmarked,
+        again_seconds=(keep.until - turn.now) / 1000,
+    )
 
 
 def _mark(
@@ -214,14 +251,15 @@ def _mark(
     # The task of a row that is set aside still waits, so that nothing may delete its token.
     purge_at = None if end_state is EndState.QUARANTINED else turn.policy.purge_at(turn.now)
     # The task may have its answer: without the mark its job would be checked again, and the row end as closed.
-    done = yield from _insist(Mark(row, end_state, turn.now, error, purge_at), turn)
+    attempts = row.attempt_count if turn.held else None
+    done = yield from _insist(Mark(row, end_state, turn.now, error, purge_at, attempts), turn)
     unmarked = turn.wrote(row, done)
     return turn.outcome(
-        Kind.ENDED, row, claimed=True, end_state=end_state, answer=answer, error=error, unmarked=unmarked
+        Kind.ENDED, row, claimed=not turn.held, end_state=end_state, answer=answer, error=error, unmarked=unmarked
     )
 
 
-def _insist(write: Mark | Release, turn: _Turn) -> Generator[Effect, Any, Any]:
+def _insist(write: Keep | Mark | Release, turn: _Turn) -> Generator[Effect, Any, Any]:
     """Perform a write that matters, again where the table could not be asked; gives what it was told last."""
     done = yield write
     for pause in turn.policy.pauses():

@@ -66,6 +66,7 @@ def read_row(item: Item) -> TokenRow:
         last_error=read.note("lastError"),
         unknown_checks=read.count("unknownChecks") if "unknownChecks" in item else 0,
         next_poll_at=read.due("nextPollAt"),
+        held_by=read.note("heldBy"),
         entry=item.get("entry", {}).get("S"),
     )
 

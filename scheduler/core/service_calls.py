@@ -93,12 +93,16 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class CallError:
-    """How a request failed: `status` is the reply's HTTP status, `item` the one that a condition did not hold for."""
+    """How a request failed, and `where`.
+
+    `status` is the reply's HTTP status, `item` the one that a condition did not hold for.
+    """
 
     code: str
     message: str
     item: Item | None = None
     status: int | None = None
+    where: str = ""
 
     @property
     def refusal(self) -> Refusal | None:
@@ -129,23 +133,25 @@ def call_error(error: BaseException) -> CallError:
     """Give what an SDK raised as the protocol understands it.
 
     boto3 and aioboto3 raise the same errors: a refusal carries the service's `response`, anything else is told apart by
-    the name of its class, since the core knows no SDK.
+    the name of its class, since the core knows no SDK. Where the request went stands in a note, if anywhere.
     """
+    where = " ".join(getattr(error, "__notes__", ()))
     response: Any = getattr(error, "response", None)
     if isinstance(response, dict) and "Error" in response:
         detail = response["Error"]
         message = detail.get("Message") or detail.get("message") or str(error)
+        item = response.get("Item") or detail.get("Item")
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
-        return CallError(
-            str(detail.get("Code", "Unknown")), message, response.get("Item") or detail.get("Item"), int(status)
-        )
+        return CallError(str(detail.get("Code", "Unknown")), message, item, int(status), where)
     cause = getattr(error, "kwargs", {}).get("error")
     name = "ConnectionClosedError" if type(cause).__name__ in _BROKEN else type(error).__name__
-    return CallError(name, str(error) or "no reply in time")
+    return CallError(name, str(error) or "no reply in time", where=where)
 
 
-def missing_line(kind: str, name: str) -> str:
+def missing_line(kind: str, name: str, where: str = "") -> str:
     """Give the line that a person needs where a resource does not exist."""
+    if where:
+        return f"{kind} {name} does not exist {where}; if that is the place, `callback-scheduler deploy` makes it there"
     return f"{kind} {name} does not exist; `callback-scheduler deploy` makes it"
 
 

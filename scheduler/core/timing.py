@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from scheduler.core.home import Home
 from scheduler.core.instant import Instant
 from scheduler.core.retry_budget import RetryBudget
-from scheduler.core.token_doubt import TRY_EVERY_MS, TokenDoubt
+from scheduler.core.token_doubt import TokenDoubt
 from scheduler.core.token_row import TokenRow, due_shard
 
 SEND_TIMEOUT_SECONDS = 4.0
@@ -26,6 +26,10 @@ JITTER = 0.1
 
 POLLER_THREADS = 8
 """Jobs of one batch that the poller Lambda polls at once; its time-out is reckoned from that."""
+HOLD_INTERVALS = 30
+"""A hold lasts so many of a row's intervals, and a lease on top, so that as many polls fit into it."""
+RENEW_EARLY = 0.1
+"""A hold is renewed up to this part of the time in which polls start before it must be."""
 LATE = 0.5
 """A poll that starts later in its tick than this part of its interval counts the next interval from itself."""
 
@@ -51,7 +55,27 @@ class Policy:
     new_claim_id: Callable[[], str] = _new_claim_id
     retries: RetryBudget = field(default_factory=RetryBudget)
     doubt: TokenDoubt = field(default_factory=TokenDoubt)
+    longest_hold_seconds: float = 0.0
     home: Home = field(default_factory=Home)
+
+    def hold_seconds(self, row: TokenRow) -> float | None:
+        """Give for how long a claim of the row holds it; None where no second poll would fit in."""
+        interval = self.interval(row)
+        longest = min(self.longest_hold_seconds, HOLD_INTERVALS * interval + self.lease_seconds)
+        return longest if longest >= interval + self.lease_seconds else None
+
+    def renew_at(self, row: TokenRow, ends: float) -> float:
+        """Give when a hold that ends then is to be renewed: so long before a poll no longer fits into it.
+
+        Rows that were taken up together are not renewed together, and polls go on though a renewal takes its time.
+        """
+        polled = (self.hold_seconds(row) or self.lease_seconds) - self.lease_seconds
+        lead = max(self.interval(row) / 2, min(SEND_TIMEOUT_SECONDS, polled * RENEW_EARLY))
+        return ends - self.lease_seconds - lead - polled * RENEW_EARLY * self.chance()
+
+    def interval(self, row: TokenRow) -> float:
+        """Give the seconds between two polls of the row."""
+        return row.interval_seconds or self.interval_seconds
 
     def lease_end(self, now: Instant) -> Instant:
         """Give the instant until which nobody else polls a row that is claimed now."""
@@ -63,7 +87,7 @@ class Policy:
         It is reckoned from the tick that found the row due, so that the tick an interval on finds it again; where that
         tick began long ago, from now. It is never later than the job's expiry.
         """
-        interval = 1000 * (row.interval_seconds or self.interval_seconds)
+        interval = 1000 * self.interval(row)
         since = tick if now - tick < interval * LATE else now
         following = since + round(interval * (1 - JITTER * self.chance()))
         return min(following, row.expires_at) if now < row.expires_at else following
@@ -71,8 +95,6 @@ class Policy:
     def retry_deferred(self, tries: int, now: Instant) -> Instant:
         """Give the instant of the next try for an answer that was kept: exponential backoff with full jitter."""
         first, longest = DEFERRED_SECONDS
-        if self.doubt.raised:
-            longest = TRY_EVERY_MS / 1000
         return now + round(min(longest, first * 2.0 ** min(tries, 16)) * self.chance() * 1000)
 
     def pauses(self) -> Iterator[float]:

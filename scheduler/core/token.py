@@ -1,8 +1,11 @@
 """The task token: a secret that shows only its fingerprint."""
 
 import hashlib
+import re
+import sys
 from itertools import takewhile
 
+_WORD = re.compile(r"^\S*")
 _TELLING = 16  # characters by which the beginning of a token is known
 MAX_LENGTH = 2048  # of SendTaskSuccess and SendTaskFailure, in characters
 
@@ -42,6 +45,30 @@ class TaskToken:
 
     def __hash__(self) -> int:
         return hash(self._secret)
+
+
+class TokenTrace(TaskToken):
+    """What is kept of a token whose row is held: enough to know it in a text, and not enough to answer with."""
+
+    __slots__ = ("_fingerprint",)
+
+    def __init__(self, token: TaskToken) -> None:
+        super().__init__(sys.intern(token.reveal()[:_TELLING]))
+        self._fingerprint = token.fingerprint()
+
+    def reveal(self) -> str:
+        """Raise LookupError: whoever needs the secret reads the row again."""
+        message = "only the row holds this token"
+        raise LookupError(message)
+
+    def fingerprint(self) -> str:
+        """Give the fingerprint of the whole token."""
+        return self._fingerprint
+
+    def scrub(self, text: str) -> str:
+        """Take out of a text whatever begins as the token does, as far as it goes."""
+        first, *others = text.split(self._secret)
+        return str(self).join([first, *(_WORD.sub("", other, count=1) for other in others)])
 
 
 def _alike(one: str, other: str) -> int:

@@ -11,7 +11,7 @@ from scheduler.core.instant import Instant
 MOST_CLOSED_IN_A_ROW = 10
 """Rows that are closed on InvalidToken with no answer taken between them; from then on answers are kept."""
 TRY_EVERY_MS = 10_000
-"""How often one of the answers that are kept is tried, to learn whether the doubt is over."""
+"""How often at most one of the answers that are kept is tried, to learn whether the doubt is over."""
 
 
 @dataclass(slots=True)

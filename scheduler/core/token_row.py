@@ -6,7 +6,7 @@ from typing import Self
 
 from scheduler.core.answers import PendingAnswer
 from scheduler.core.instant import Instant
-from scheduler.core.token import TaskToken
+from scheduler.core.token import TaskToken, TokenTrace
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,15 @@ class TokenRow:
     last_error: str | None = None
     unknown_checks: int = 0
     next_poll_at: Instant | None = None
+    held_by: str | None = None
+    """The replica that holds the row across polls, where one does."""
     entry: str | None = None
     """Which attempt at which waiting state the token is of, where its creator says so."""
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether the token itself is here, and not only its trace."""
+        return not isinstance(self.token, TokenTrace)
 
     def claimed(self, claim_id: str) -> Self:
         """Give the row as a successful claim leaves it."""

@@ -7,7 +7,7 @@ from scheduler.core.outcome import Kind, Outcome
 from scheduler.core.service_calls import Refusal
 from scheduler.core.trouble import Part, Trouble
 from scheduler.engine.lanes import Lane, Listener, Work
-from scheduler.engine.poll_log import log_outcome
+from scheduler.engine.poll_log import PollLog
 from scheduler.engine.report import TickReport
 from scheduler.errors import CloudError
 from scheduler.log import logger
@@ -28,12 +28,16 @@ class Attention(Listener):
         self.room = asyncio.Event()
         """Set where a lane has room again for what it had refused, or where nothing more is to be taken."""
         self.on_table_trouble: Callable[[], None] = lambda: None
+        self.on_freed: Callable[[], None] = lambda: None
         self.on_left: Callable[[str], None] = lambda _: None
         """Told of a job that cannot be polled here or now, whatever is tried."""
+        self.on_again: Callable[[float, Kind | None], None] = lambda _, __: None
+        """Told in how many seconds something is due again by reason of trouble: a poll of what kind, None for any."""
         self.credentials_refused = asyncio.Event()
         self.tick_id: str | None = None
         self._health = health
         self._log = logger()
+        self._polls = PollLog()
 
     def take(self) -> TickReport:
         """Give the report and begin another."""
@@ -43,25 +47,37 @@ class Attention(Listener):
     def ended(self, lane: Lane, work: Work, outcomes: list[Outcome] | Exception, seconds: float) -> None:
         """Hear how a piece of work ended."""
         del lane
-        log = self._log.bind(tick_id=self.tick_id) if self.tick_id else self._log
         if isinstance(outcomes, Exception):
+            log = self._log.bind(tick_id=self.tick_id) if self.tick_id else self._log
             self.report.crashed(len(work.job_ids))
             for job_id in work.job_ids:
                 log.error("poll.crashed", job_id=job_id, exc_info=outcomes)
             return
         for outcome in outcomes:
-            self.report.count(outcome)
-            for trouble in outcome.troubles:
-                self._heed(trouble)
-            if outcome.kind in {Kind.LEFT_ALONE, Kind.REFUSED}:
-                self.on_left(outcome.job_id)
-            for part in outcome.worked - {trouble.part for trouble in outcome.troubles} - {Part.SOURCE}:
-                self._health.over(part)
-            log_outcome(log, outcome, round(seconds * 1000))
+            self.note(outcome, seconds)
+
+    def note(self, outcome: Outcome, seconds: float = 0.0) -> None:
+        """Note how one poll, or a claim, ended."""
+        self.report.count(outcome)
+        for trouble in outcome.troubles:
+            self._heed(trouble)
+        if outcome.kind in {Kind.LEFT_ALONE, Kind.REFUSED}:
+            self.on_left(outcome.job_id)
+        if outcome.again_seconds is not None:
+            self.on_again(outcome.again_seconds, outcome.kind)
+        self._well(outcome.worked - {trouble.part for trouble in outcome.troubles})
+        self._polls.note(outcome, round(seconds * 1000), self.tick_id)
+
+    def _well(self, parts: frozenset[Part]) -> None:
+        for part in parts - {Part.SOURCE}:
+            # Polls that were under way when the table refused still end; it is for the next probe to say that it works.
+            if part is not Part.TABLE or self.table_trouble is None:
+                self._health.worked(part)
 
     def freed(self, lane: Lane) -> None:
         """Hear that a lane has room again."""
         del lane
+        self.on_freed()
         self.room.set()
 
     def changed(self, lane: Lane) -> None:
@@ -85,6 +101,7 @@ class Attention(Listener):
                 self.table_trouble = trouble
                 self._health.troubled(trouble.part, trouble.reason, trouble.error)
                 self.on_table_trouble()
+                self.on_again(0.0, None)
             case Part.ANSWERS | Part.HEARTBEATS:
                 # LocalStack refuses a heartbeat wherever the waiting state has no HeartbeatSeconds.
                 unready = trouble.part is Part.ANSWERS or trouble.refusal is not None

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from scheduler.core.check_replies import Report, Unanswered
-from scheduler.core.effects import Check, Claim, Effect, Heartbeat, Lost, Pause, Send
+from scheduler.core.effects import Check, Claim, Effect, Heartbeat, Lost, Pause, Reread, Send
 from scheduler.core.failpoints import with_failpoint
 from scheduler.core.instant import Instant
 from scheduler.core.outcome import Outcome
-from scheduler.core.protocol import Poll, poll, quarantine
+from scheduler.core.protocol import Poll, poll, poll_held, quarantine
 from scheduler.core.row_reader import Found, Malformed
 from scheduler.core.timing import Policy
 from scheduler.core.token_row import TokenRow
+from scheduler.engine.crashes import without_tokens
 from scheduler.engine.poller import Claimed, Rows, Sender
 from scheduler.sources import Source
 
@@ -33,7 +34,16 @@ class DirectPoller:
 
     async def poll(self, rows: Sequence[Found], tick: Instant, claimed: Claimed | None = None) -> list[Outcome]:
         """Poll rows one after another."""
-        return [await self._drive(self._start(row, tick), claimed) for row in rows]
+        outcomes = []
+        for row in rows:
+            with without_tokens([row]):
+                outcomes.append(await self._drive(self._start(row, tick), claimed))
+        return outcomes
+
+    async def poll_held(self, row: TokenRow) -> list[Outcome]:
+        """Poll a row that is held, from memory."""
+        with without_tokens([row]):
+            return [await self._drive(with_failpoint(poll_held(row, self.policy, self.clock())), None)]
 
     async def probe(self) -> None:
         """Ask whether the source is there. Raises MissingError or CloudError where it is not."""
@@ -83,6 +93,8 @@ class DirectPoller:
             case Pause(seconds):
                 await asyncio.sleep(seconds)
                 return None
+            case Reread():
+                return await self.rows.reread(effect)
         return await self.rows.write(effect)
 
     async def _check(self, row: TokenRow) -> Report:

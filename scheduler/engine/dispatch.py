@@ -13,10 +13,11 @@ from scheduler.core.protocol import not_ours
 from scheduler.core.row_reader import Found, Malformed
 from scheduler.core.token_row import TokenRow
 from scheduler.engine.lanes import Lane, Work
+from scheduler.engine.replicas import Holding
 from scheduler.engine.turns import Turn
 from scheduler.log import logger
 
-_LEFT_SECONDS, _MOST_LEFT = 300.0, 10_000
+_LEFT_SECONDS, _MOST_LEFT = 300.0, 100_000
 """For how long, and how many, rows are remembered that cannot be polled here: each is read and told of once a spell."""
 
 
@@ -54,11 +55,17 @@ class Dispatch:
     ) -> None:
         self.lane = lane
         self._desk = desk
+        self.holding: Holding | None = None
+        """What holds rows across polls, where that is wanted."""
         self._home = home
         self._beat_seconds = beat_seconds
         self._clock = clock
-        self.on_lost: Callable[[int], None] = lambda _: None
-        """Told of a shard in which a claim was lost to another replica."""
+        self.on_lost: Callable[[int | None], None] = lambda _: None
+        """Told of a page of which a claim was lost to another replica, by its shard where it has one."""
+        self.asks = True
+        """Whether sources may be asked now; else only what needs none is handed on."""
+        self.handed_over: Callable[[Found], bool] = lambda _: False
+        """Asked whether a row was handed over to be polled elsewhere, and may be polled there now."""
         self._left: dict[str, float] = {}
         self._beaten: dict[str, float] = {}
         self._log = logger()
@@ -72,15 +79,31 @@ class Dispatch:
         """Remember a row that cannot be polled here, so that the next ticks pass it by."""
         _remember(self._left, job_id, self._clock() + _LEFT_SECONDS)
 
+    def nobody_waits(self) -> None:
+        """Note that no due row waits for room any more; held ones may."""
+        if not (self.holding and self.holding.polls.waits):
+            for lane in self.lanes:
+                lane.nobody_waits()
+
     def hand(self, rows: Sequence[Found], tick: Instant, shard: int | None = None) -> Handed:
         """Hand the rows of one page on; those of a shard in any order, for other replicas may be at the same page."""
         turn = Turn() if self.lane.poller.claims else Turn.unlimited()
-        if shard is not None:
-            turn.on_lost = partial(self.on_lost, shard)
+        turn.on_lost = partial(self.on_lost, shard)
         waiting = [row for row in rows if not self._passed_by(row)]
         if shard is not None:
             random.shuffle(waiting)
-        taken, refused = 0, []
+        taken = 0
+        refused: list[Found] = []
+        if self.holding and self.asks:
+            held = [row for row in waiting if isinstance(row, TokenRow) and self.holding.taking_up.takes(row)]
+            ids = {row.job_id for row in held}
+            waiting = [row for row in waiting if row.job_id not in ids]
+            room = self.holding.taking_up.room()
+            if held[:room]:
+                self.holding.taking_up.take_up(held[:room], turn.lost)
+            taken += len(held[:room])
+            refused += held[room:]
+            self._keep_beating(held[room:], tick)
         for lane, batch in self._batches(waiting):
             if not _offer(lane, batch, tick, turn if lane is self.lane else Turn.unlimited()):
                 refused += batch
@@ -92,6 +115,8 @@ class Dispatch:
     def _batches(self, rows: list[Found]) -> Iterator[tuple[Lane, list[Found]]]:
         batch: list[Found] = []
         for row in rows:
+            if not self.asks and not _needs_no_source(row):
+                continue
             if self._desk and _needs_no_source(row):
                 yield self._desk, [row]
                 continue
@@ -102,24 +127,30 @@ class Dispatch:
         if batch:
             yield self.lane, batch
 
-    def _keep_beating(self, refused: list[Found], tick: Instant) -> None:
+    def _keep_beating(self, refused: Sequence[Found], tick: Instant) -> None:
         """Send the heartbeats that tasks need whose jobs' source cannot be asked."""
+        if self._desk is None:
+            return
         for row in refused:
-            if self._desk and isinstance(row, TokenRow) and row.heartbeat and self._beat_is_due(row, tick):
-                _offer(self._desk, [row], tick, Turn.unlimited())
+            due = isinstance(row, TokenRow) and row.heartbeat and self._beat_is_due(row, tick)
+            if due and _offer(self._desk, [row], tick, Turn.unlimited()):
                 _remember(self._beaten, row.job_id, self._clock())
 
     def _beat_is_due(self, row: TokenRow, now: Instant) -> bool:
         """Tell whether a row that the lane does not take has waited so long that its task needs a heartbeat."""
         seconds = row.interval_seconds or self._beat_seconds
         late = row.next_poll_at is None or now - row.next_poll_at > seconds * 500 or self.lane.stopped
-        return late and self._clock() >= self._beaten.get(row.job_id, 0.0) + seconds
+        return late and self._clock() >= self._beaten.get(row.job_id, float("-inf")) + seconds
+
+    def passes_by(self, job_id: str) -> bool:
+        """Tell whether a row is in hand already, or was left for a time."""
+        held = self.holding is not None and job_id in self.holding.held
+        in_hand = held or any(job_id in lane.in_hand for lane in self.lanes)
+        return in_hand or self._left.get(job_id, 0.0) > self._clock()
 
     def _passed_by(self, row: Found) -> bool:
         job_id = row.job_id
-        if any(job_id in lane.in_hand for lane in self.lanes):
-            return True
-        if self._left.get(job_id, 0.0) > self._clock():
+        if self.passes_by(job_id) or self.handed_over(row):
             return True
         if isinstance(row, TokenRow) and (reason := not_ours(row, self._home)):
             self._log.warning("row.left_alone", job_id=job_id, execution_id=row.execution_id, error=reason)

@@ -12,7 +12,9 @@ from scheduler.core.outcome import Kind, Outcome
 from scheduler.core.row_reader import Found, Malformed
 from scheduler.core.service_calls import Refusal
 from scheduler.core.states import EndState
+from scheduler.core.timing import DEFERRED_SECONDS
 from scheduler.core.trouble import Part, Trouble
+from scheduler.engine.crashes import without_tokens
 from scheduler.engine.poller import Claimed
 from scheduler.sources.lambda_function import Invoker
 
@@ -20,6 +22,7 @@ _KINDS = frozenset(Kind)
 _CLAIMED = frozenset({Kind.IN_PROGRESS, Kind.CHECK_FAILED, Kind.DEFERRED, Kind.UNASKED})
 _WORKED = frozenset({Part.SOURCE})
 _IN_TROUBLE = {Kind.UNASKED: Part.SOURCE, Kind.UNREACHED: Part.SOURCE, Kind.DEFERRED: Part.ANSWERS}
+_AGAIN_SECONDS = {Kind.UNASKED: 0.0, Kind.UNREACHED: 0.0, Kind.DEFERRED: DEFERRED_SECONDS[1]}
 _END_STATES = frozenset(EndState)
 
 
@@ -36,6 +39,14 @@ class LambdaPoller:
     async def poll(self, rows: Sequence[Found], tick: Instant, claimed: Claimed | None = None) -> list[Outcome]:
         """Invoke the poller for some rows; the claim is the poller's own."""
         del tick, claimed
+        with without_tokens(rows):
+            return await self._poll(rows)
+
+    async def probe(self) -> None:
+        """Ask whether the poller is there. Raises MissingError or CloudError where it is not."""
+        await self._functions.probe(self._name)
+
+    async def _poll(self, rows: Sequence[Found]) -> list[Outcome]:
         job_ids = [row.job_id for row in rows]
         payload = {"jobId": job_ids[0]} if self.batch == 1 else {"jobIds": job_ids}
         reply = await self._functions.invoke(self._name, json.dumps(payload).encode())
@@ -43,19 +54,18 @@ class LambdaPoller:
         match results:
             case Unasked(error, refusal):
                 trouble = Trouble.refused(Part.SOURCE, error, refusal)
-                outcomes = [Outcome(Kind.UNASKED, job_id, error=error, troubles=(trouble,)) for job_id in job_ids]
+                outcomes = [
+                    Outcome(Kind.UNASKED, job_id, error=error, troubles=(trouble,), again_seconds=0.0)
+                    for job_id in job_ids
+                ]
             case Unanswered(error):
                 outcomes = [Outcome(Kind.CHECK_FAILED, job_id, error=error, worked=_WORKED) for job_id in job_ids]
             case list():
                 outcomes = [_read_result(job_id, result) for job_id, result in zip(job_ids, results, strict=True)]
-        return [_about(row, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
-
-    async def probe(self) -> None:
-        """Ask whether the poller is there. Raises MissingError or CloudError where it is not."""
-        await self._functions.probe(self._name)
+        return [about(row, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
 
 
-def _about(row: Found, outcome: Outcome) -> Outcome:
+def about(row: Found, outcome: Outcome) -> Outcome:
     """Add what the row says to an outcome, and take its token out of what somebody's poller said."""
     if isinstance(row, Malformed):
         return outcome
@@ -89,7 +99,7 @@ def _read_result(job_id: str, result: Any) -> Outcome:
         case {"status": "IN_PROGRESS"}:
             kind = str(result.get("outcome"))
             known = Kind(kind) if kind in _KINDS else Kind.IN_PROGRESS
-            error = result.get("reason")
+            error = None if (reason := result.get("reason")) is None else str(reason)
             return Outcome(
                 known,
                 job_id,
@@ -98,7 +108,8 @@ def _read_result(job_id: str, result: Any) -> Outcome:
                 max_attempts=result.get("maxAttempts"),
                 claimed=known in _CLAIMED,
                 error=error,
-                troubles=_troubles(known, str(error)),
+                troubles=_troubles(known, error or known.value),
+                again_seconds=_AGAIN_SECONDS.get(known),
             )
         case {"status": str(status)} if status in _END_STATES:
             return Outcome(Kind.ENDED, job_id, claimed=True, end_state=EndState(status), worked=_WORKED)

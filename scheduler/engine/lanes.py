@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scheduler.core.outcome import Outcome
+from scheduler.core.service_calls import Refusal
 from scheduler.core.trouble import Part, Trouble
 from scheduler.engine.pace import Pace
 from scheduler.engine.poller import Poller
@@ -33,6 +34,8 @@ class Work:
     job_ids: tuple[str, ...]
     poll: Callable[[], Coroutine[Any, Any, list[Outcome]]]
     turn: Turn
+    dropped: Callable[[], None] = lambda: None
+    """Told where the lane leaves it, and it will not be polled."""
 
 
 class Listener:
@@ -76,7 +79,9 @@ class Lane:
         self._queue: deque[Work] = deque()
         self._polls: set[asyncio.Task[None]] = set()
         self._pace = Pace()
-        self._took_at = clock()
+        self._started_at = clock()
+        self._first_refused_at = self._refused_at = 0.0
+        self._all_refused = False
         self._rests = 0
         self._stopped = self._trying = self._refusing = self._closed = False
         self._timer: asyncio.TimerHandle | None = None
@@ -98,9 +103,14 @@ class Lane:
         return self._stopped
 
     @property
+    def _resting(self) -> bool:
+        """Whether not even one poll may try."""
+        return self._stopped and not self._trying
+
+    @property
     def starved(self) -> bool:
-        """Whether the source has refused everything for long."""
-        return self.trouble is not None and self._clock() - self._took_at > STARVED_SECONDS
+        """Whether the source has refused everything for long: not only once, after long without a job."""
+        return self.trouble is not None and self._refused_at - self._first_refused_at > STARVED_SECONDS
 
     def room(self) -> int:
         """Give how many more pieces of work the lane takes now."""
@@ -109,7 +119,7 @@ class Lane:
             return 0
         if self._stopped:
             return int(self._trying and not held)
-        most = 2 * self.slots
+        most = self.slots if self._stalled else 2 * self.slots
         if self._pace.rate is not None:
             most = min(most, len(self._polls) + max(1, int(self._pace.rate * _QUEUED_SECONDS)))
         return max(0, most - held)
@@ -141,6 +151,7 @@ class Lane:
     def stop(self, trouble: Trouble) -> None:
         """Let the lane rest: its source cannot be used. What is queued is left, and still due."""
         self.trouble = trouble
+        self._refusing |= bool(self._queue)
         self.drop()
         if self._timer:
             self._timer.cancel()
@@ -152,12 +163,25 @@ class Lane:
             self._timer = asyncio.get_running_loop().call_later(longest * random.random(), self._look_again)
         self._listener.changed(self)
 
+    def somebody_waits(self) -> None:
+        """Note that something waits for room which the lane did not refuse itself."""
+        self._refusing = True
+        self._look_later()
+
     def nobody_waits(self) -> None:
         """Note that nothing of what was refused is waiting any more."""
         self._refusing = False
 
+    def nothing_is_due(self) -> None:
+        """Note that no job is there to try: a source that was found to be there again is open without."""
+        if self._trying and self.idle and not self._denied:
+            self._took()
+
     def refresh(self) -> None:
-        """Notice what time alone has ended."""
+        """Notice what time alone has ended, and leave what is queued where nothing has been started for long."""
+        if self._stalled and self._queue:
+            self.drop()
+            self._refusing = True
         if self.trouble is None:
             return
         self._pace.delay(self._clock())
@@ -206,7 +230,8 @@ class Lane:
         return None
 
     def _start(self, work: Work) -> None:
-        self._pace.started(self._clock())
+        self._started_at = self._clock()
+        self._pace.started(self._started_at)
         polling = asyncio.create_task(self._poll(work), name=f"poll {work.job_ids[0]}")
         self._polls.add(polling)
         polling.add_done_callback(lambda task: self._ended(task, work))
@@ -235,35 +260,54 @@ class Lane:
             if trouble is None:
                 if Part.SOURCE in outcome.worked:
                     self._took()
-            elif trouble.refusal is not None and trouble.refusal.stops:
+                continue
+            self._refusing = True  # what the source did not take is still due
+            if trouble.refusal is not None and trouble.refusal.stops:
                 if not self._stopped or self._trying:
                     self.stop(trouble)
             else:
                 self.trouble = trouble
-                self._pace.refused(started, self._clock())
+                self._refused_at = self._clock()
+                if not self._all_refused:
+                    self._all_refused, self._first_refused_at = True, self._refused_at
+                self._pace.refused(started, self._refused_at)
                 self._reopen()
                 self._listener.changed(self)
 
     def _took(self) -> None:
-        self._took_at = self._clock()
+        self._all_refused, self._first_refused_at = False, self._refused_at
         self._pace.took()
         self._reopen()
         if self.trouble and self._pace.rate is None:
             self.trouble = None
             self._listener.changed(self)
 
+    @property
+    def _stalled(self) -> bool:
+        """Whether every slot is taken, and for long by the same polls: what waits is better left to others."""
+        return len(self._polls) >= self.slots and self._clock() - self._started_at > _QUEUED_SECONDS
+
+    @property
+    def _denied(self) -> bool:
+        return self.trouble is not None and self.trouble.refusal is Refusal.DENIED
+
     def _reopen(self) -> None:
+        if self._stopped and self._timer:
+            self._timer.cancel()  # the rest is over, and must not stand in the way of the pace
+            self._timer = None
         self._stopped = self._trying = False
         self._rests = 0
 
     def drop(self) -> None:
         """Leave what is queued."""
         while self._queue:
-            self.in_hand.difference_update(self._queue.popleft().job_ids)
+            work = self._queue.popleft()
+            self.in_hand.difference_update(work.job_ids)
+            work.dropped()
 
     def _look_later(self) -> None:
         """Look again when the pace allows the next poll; a rest has its own time."""
-        if self._closed or self._stopped or self._timer or not (self._queue or self._refusing):
+        if self._closed or self._resting or self._timer or not (self._queue or self._refusing):
             return
         delay = self._pace.delay(self._clock())
         if delay > 0:
@@ -271,22 +315,27 @@ class Lane:
 
     def _look_again(self) -> None:
         self._timer = None
-        if self._stopped:
+        if self._resting:
             self.look_at_source()
         else:
             self.advance()
 
     async def _ask_source(self) -> None:
-        """Ask whether the source is there; after a rest let one poll try then, or open where nothing is due."""
+        """Ask whether the source is there; after a rest let one poll try then, or open where nothing is due.
+
+        A source that denies access is there: only a poll tells when that is over.
+        """
         try:
             await self.poller.probe()
         except CloudError as error:
-            self.stop(Trouble(Part.SOURCE, error.reason, str(error), error.refusal))
-            return
+            # A service that is too busy to say whether the source is there may run it all the same.
+            if error.refusal is None or error.refusal.stops:
+                self.stop(Trouble(Part.SOURCE, error.reason, str(error), error.refusal))
+                return
         if not self._stopped:
             return
         self._trying = True
         if self._refusing:
             self.advance()
-        else:
+        elif not self._denied:
             self._took()

@@ -1,25 +1,70 @@
 """What the log says of each poll."""
 
+import logging
+import time
+from collections.abc import Callable
 from typing import Any
 
 from scheduler.core.outcome import Kind, Outcome
 from scheduler.core.states import EndState
+from scheduler.log import ROOT, logger
 
 _WAITING = {
     Kind.IN_PROGRESS: ("info", "poll.in_progress"),
     Kind.CHECK_FAILED: ("warning", "poll.check_failed"),
     Kind.UNASKED: ("debug", "poll.unasked"),
     Kind.DEFERRED: ("warning", "answer.deferred"),
+    Kind.HANDED_OVER: ("debug", "poll.handed_over"),
     Kind.LOST: ("debug", "poll.lost"),
     Kind.LEFT_ALONE: ("debug", "row.left_alone"),
     Kind.UNREACHED: ("error", "poll.unreached"),
     Kind.REFUSED: ("error", "row.refused"),
 }
 _COUNTED = frozenset({Kind.IN_PROGRESS, Kind.CHECK_FAILED})
+_LINES_A_SECOND = 10.0
+"""Jobs in progress that the log tells of, each by its own line: more is for nobody to read."""
 
 
-def log_outcome(log: Any, outcome: Outcome, duration_ms: int) -> None:
-    """Log how a poll ended."""
+class PollLog:
+    """Logs how polls end.
+
+    Jobs in progress beyond so many a second are sampled: a line then says how many it stands for, and those that have
+    none of their own are told at level debug.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take a monotonic clock, in seconds."""
+        self._clock = clock
+        self._lines = _LINES_A_SECOND
+        self._counted_at = clock()
+        self._untold = 0
+        self._log = logger()
+        self._plain = logging.getLogger(ROOT)
+
+    def note(self, outcome: Outcome, duration_ms: int, tick_id: str | None = None) -> None:
+        """Note how a poll ended."""
+        stands_for = 1
+        if outcome.kind is Kind.IN_PROGRESS:
+            stands_for = self._stands_for()
+            if not stands_for and not self._plain.isEnabledFor(logging.DEBUG):
+                return
+        log_outcome(self._log.bind(tick_id=tick_id) if tick_id else self._log, outcome, duration_ms, stands_for)
+
+    def _stands_for(self) -> int:
+        """Give for how many polls the line of this one stands; 0 where another one's will stand for it."""
+        now = self._clock()
+        self._lines = min(_LINES_A_SECOND, self._lines + (now - self._counted_at) * _LINES_A_SECOND)
+        self._counted_at = now
+        self._untold += 1
+        if self._lines < 1:
+            return 0
+        self._lines -= 1
+        stands_for, self._untold = self._untold, 0
+        return stands_for
+
+
+def log_outcome(log: Any, outcome: Outcome, duration_ms: int, stands_for: int = 1) -> None:
+    """Log how a poll ended; a line that stands for none but another's is for level debug."""
     facts: dict[str, Any] = {
         "job_id": outcome.job_id,
         "execution_id": outcome.execution_id,
@@ -34,8 +79,10 @@ def log_outcome(log: Any, outcome: Outcome, duration_ms: int) -> None:
         _log_end(log.bind(end_state=outcome.end_state), outcome)
     else:
         level, event = _WAITING[outcome.kind]
-        attempts = {"max_attempts": outcome.max_attempts} if outcome.kind in _COUNTED else {}
-        getattr(log, level)(event, **attempts, **_unmarked(outcome))
+        more: dict[str, Any] = {"max_attempts": outcome.max_attempts} if outcome.kind in _COUNTED else {}
+        if stands_for > 1:
+            more["stands_for"] = stands_for
+        getattr(log, level if stands_for else "debug")(event, **more, **_unmarked(outcome))
 
 
 def _log_end(log: Any, outcome: Outcome) -> None:

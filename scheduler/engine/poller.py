@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from scheduler.core.effects import Delivery, Failure, Heartbeat, Lost, Send, Write
+from scheduler.core.effects import Delivery, Failure, Heartbeat, Lost, Reread, Send, Write
 from scheduler.core.instant import Instant
 from scheduler.core.outcome import Outcome
 from scheduler.core.row_reader import Found, MalformedRowError
@@ -15,6 +15,10 @@ class Rows(Protocol):
 
     async def write(self, effect: Write) -> TokenRow | MalformedRowError | Lost | Failure | None:
         """Perform one write of the protocol."""
+        ...
+
+    async def reread(self, effect: Reread) -> TokenRow | MalformedRowError | Lost | Failure:
+        """Read a held row as it is now."""
         ...
 
 

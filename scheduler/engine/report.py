@@ -10,7 +10,7 @@ from scheduler.core.row_reader import Found
 from scheduler.core.states import EndState
 
 _GIVEN_UP_OR_FAILED = frozenset({EndState.FAILED, EndState.MAX_ATTEMPTS, EndState.EXPIRED})
-_POLLS = ("polled", "claimed", "lost", "completed", "failed", "closed", "unasked", "errors")
+_POLLS = ("polled", "claimed", "lost", "completed", "failed", "closed", "unasked", "handed_over", "errors")
 _ERRORS = frozenset({Kind.CHECK_FAILED, Kind.DEFERRED, Kind.UNREACHED, Kind.REFUSED})
 
 
@@ -31,6 +31,7 @@ class TickReport:
     failed: int = 0
     closed: int = 0
     unasked: int = 0
+    handed_over: int = 0
     errors: int = 0
     oldest_due_seconds: float = 0.0
     duration_ms: int = 0
@@ -52,6 +53,7 @@ class TickReport:
         self.failed += outcome.end_state in _GIVEN_UP_OR_FAILED
         self.closed += outcome.end_state is EndState.CLOSED
         self.unasked += outcome.kind is Kind.UNASKED
+        self.handed_over += outcome.kind is Kind.HANDED_OVER
         self.errors += (
             outcome.kind in _ERRORS or outcome.end_state is EndState.QUARANTINED or outcome.unmarked is not None
         )

@@ -25,17 +25,24 @@ class Sweepable(Protocol):
         ...
 
 
-async def sweep_for_ever(finder: Sweepable, clock: Callable[[], Instant]) -> None:
-    """Sweep within the budget of reads; a table that refuses is asked again, from where it refused."""
+async def sweep_for_ever(
+    finder: Sweepable, clock: Callable[[], Instant], told: Callable[[CloudError | None], None] = lambda _: None
+) -> None:
+    """Sweep within the budget of reads; a table that refuses is asked again, from where it refused.
+
+    `told` hears of each try: None, or why it was refused.
+    """
     refusals = 0
     while True:
         try:
             read, ended = await finder.sweep(clock(), PAGE_ROWS)
         except CloudError as error:
             logger().debug("sweep.refused", error=str(error))
+            told(error)
             rest = min(_LONGEST_REST_SECONDS, 2.0**refusals) * random.random()
             refusals = min(refusals + 1, 10)
         else:
+            told(None)
             refusals = 0
             rest = max(read / ROWS_A_SECOND, _LEAST_ROUND_SECONDS if ended else 0.0)
         await asyncio.sleep(rest)

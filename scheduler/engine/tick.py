@@ -11,6 +11,7 @@ from scheduler.core.instant import Instant
 from scheduler.core.row_reader import Found
 from scheduler.engine.attention import Attention
 from scheduler.engine.dispatch import Dispatch
+from scheduler.engine.events import any_set
 from scheduler.engine.report import TickReport
 from scheduler.errors import CloudError
 from scheduler.log import logger
@@ -62,32 +63,41 @@ class Ticker:
         self._attention = attention
         self._clock = clock
         self._longest = longest
+        self.again = asyncio.Event()
+        """Set where rows that were handed on came back unpolled, and are to be found before the next fire."""
+        self._by: Instant | None = None
         self._log = logger()
         attention.on_left = dispatch.leave
         attention.on_table_trouble = self._leave_all
         dispatch.on_lost = self._rest
 
-    async def run(self, tick_id: str, fired: asyncio.Event | None = None) -> TickReport:
+    async def run(
+        self, tick_id: str, fired: asyncio.Event | None = None, *, asks: bool = True, by: Instant | None = None
+    ) -> TickReport:
         """Run one tick: until all that is due was handed on, the next one has `fired`, or it has lasted long enough.
 
+        Where it `asks` no source, it is for the answers that are kept alone; `by` leaves out what has become due since.
         Never raises for what a row, a job or the cloud does: the report says it.
         """
         started = time.monotonic()
+        self._by = by
+        self._dispatch.asks = asks
         self._attention.tick_id = tick_id
+        self.again.clear()
         report = TickReport()
         taken, first = 0, True
         try:
             while not self._attention.table_trouble:
                 report.due = taken
                 if await self._pass(report, started + self._longest, first=first):
+                    if not report.due:
+                        self._dispatch.lane.nothing_is_due()
                     break
                 taken, first = report.due - report.left, False
                 if not await self._room(started + self._longest - time.monotonic(), fired):
                     break
         except CloudError as error:
             self._attention.heed_error(error)
-        for lane in self._dispatch.lanes:
-            lane.nobody_waits()
         if self._attention.table_trouble:
             report.trouble = self._attention.table_trouble.error
         report.cut_short = report.cut_short and not report.trouble
@@ -118,7 +128,9 @@ class Ticker:
         now = self._clock()
         report.left, report.cut_short = 0, False
         self._attention.room.clear()
-        async with aclosing(self._finder.pages(now)) as pages:  # type: ignore[type-var]  # it is a generator
+        self._dispatch.nobody_waits()
+        by = now if self._by is None else min(now, self._by)
+        async with aclosing(self._finder.pages(by)) as pages:  # type: ignore[type-var]  # it is a generator
             async for page in pages:
                 report.found(page.rows, now)
                 handed = self._dispatch.hand(page.rows, now, page.shard)
@@ -137,10 +149,15 @@ class Ticker:
                     return False
         return not report.cut_short and not self._finder.resting
 
-    def _rest(self, shard: int) -> None:
-        """Leave a shard to the replica that is at it, for a moment."""
-        self._finder.rest(shard)
-        asyncio.get_running_loop().call_later(REST_SECONDS, self._attention.room.set)
+    def _rest(self, shard: int | None) -> None:
+        """Leave a page, and its shard, to the replica that is at it, for a moment."""
+        if shard is not None:
+            self._finder.rest(shard)
+        asyncio.get_running_loop().call_later(REST_SECONDS, self._look_again)
+
+    def _look_again(self) -> None:
+        self._attention.room.set()
+        self.again.set()
 
     def _seen_enough(self, report: TickReport, page: Page, look_on: bool) -> bool:  # noqa: FBT001
         """Tell whether to look no further, once a lane has refused a row.
@@ -155,16 +172,11 @@ class Ticker:
         """Wait until a lane has room again; tells whether that was before the time was up and the next tick fired."""
         if seconds <= 0 or (fired and fired.is_set()) or (fired is None and self._dispatch.lane.stopped):
             return False
-        waits = {asyncio.ensure_future(event.wait()) for event in (self._attention.room, fired) if event}
-        try:
-            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+        await any_set((self._attention.room, fired) if fired else (self._attention.room,), seconds)
         return self._attention.room.is_set() and not (fired and fired.is_set())
 
     def _leave_all(self) -> None:
         """Take nothing more while the table is in trouble; what is queued is still due."""
         for lane in self._dispatch.lanes:
             lane.drop()
-        self._attention.room.set()
+        self._look_again()

@@ -1,9 +1,17 @@
 """The default source: a Lambda function that takes CHECK_STATUS."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from scheduler.core.check_replies import Report
-from scheduler.core.invocation import Invocation, NoInvocation, check_payload, read_check
+from scheduler.core.check_replies import NotTogether, Report
+from scheduler.core.invocation import (
+    Invocation,
+    NoInvocation,
+    batch_payload,
+    check_payload,
+    read_batch,
+    read_check,
+)
 from scheduler.core.token_row import TokenRow
 
 
@@ -20,7 +28,7 @@ class Invoker(Protocol):
 
 
 class LambdaSource:
-    """Asks `{"action": "CHECK_STATUS", "jobId"}` of a Lambda function."""
+    """Asks `{"action": "CHECK_STATUS", "jobId"}` of a Lambda function, or `"jobIds"` for several jobs."""
 
     def __init__(self, functions: Invoker, name: str) -> None:
         self._functions = functions
@@ -29,6 +37,11 @@ class LambdaSource:
     async def check(self, row: TokenRow) -> Report:
         """Ask for one job's status."""
         return read_check(await self._functions.invoke(self._name, check_payload(row.job_id)))
+
+    async def check_together(self, rows: Sequence[TokenRow]) -> list[Report] | NotTogether:
+        """Ask for the status of several jobs in one invocation."""
+        payload = batch_payload([row.job_id for row in rows])
+        return read_batch(await self._functions.invoke(self._name, payload), len(rows))
 
     async def probe(self) -> None:
         """Ask whether the function is there. Raises MissingError or CloudError where it is not."""

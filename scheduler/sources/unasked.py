@@ -1,7 +1,6 @@
 """The source that is not asked: polls against it deliver answers and send heartbeats, and spend nothing."""
 
 from scheduler.core.check_replies import Report, Unasked
-from scheduler.core.service_calls import Refusal
 from scheduler.core.token_row import TokenRow
 
 
@@ -11,7 +10,7 @@ class UnaskedSource:
     async def check(self, row: TokenRow) -> Report:
         """Say that the source was not asked."""
         del row
-        return Unasked("the source takes no more checks for now", Refusal.THROTTLED)
+        return Unasked("the source takes no more checks for now", None)
 
     async def probe(self) -> None:
         """Ask whether the source is there: this one always is."""

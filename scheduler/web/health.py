@@ -9,6 +9,10 @@ from aiohttp import web
 
 from scheduler.log import logger
 
+QUIET_SECONDS = 3.0
+"""A part is out of trouble once it has worked and refused nothing for so long: one that refuses every other call is in
+one spell, and not in a new one with each."""
+
 
 @dataclass(slots=True)
 class _Spell:
@@ -61,6 +65,12 @@ class Health:
         if spell is not None:
             seconds = round(self._clock() - spell.began, 1)
             self._log.info("trouble.over", part=part, reason=spell.reason, lasted_seconds=seconds)
+
+    def worked(self, part: str) -> None:
+        """Note that a part did as it was asked: its trouble is over where no more comes within QUIET_SECONDS."""
+        spell = self._spells.get(part)
+        if spell is not None:
+            spell.until = min(spell.until, self._clock() + QUIET_SECONDS)
 
     def refresh(self) -> None:
         """Notice what time alone has ended."""

@@ -1,7 +1,7 @@
 """A server with the semantics of AWS and with faults on order, for tests.
 
-It answers Step Functions and Lambda as AWS documents it, and passes DynamoDB on to a real one; one address serves all
-three, so that AWS_ENDPOINT_URL alone leads a daemon there. Nothing here sleeps: time-outs and delays follow
+It answers Step Functions, Lambda and STS as AWS documents it, and passes DynamoDB on to a real one; one address serves
+all four, so that AWS_ENDPOINT_URL alone leads a daemon there. Nothing here sleeps: time-outs and delays follow
 `aws.clock`, which a test may advance or stop (`Clock(running=False)`).
 
     async with AwsServer.running(dynamodb_local) as aws:      # in a test's loop; dynamodb_local is a fixture
@@ -24,12 +24,15 @@ all), `skip`, `containing` (text in the request's body), `fraction` and `seed`:
     aws.faults.never_answer("Invoke"); aws.faults.late("Invoke", 5); aws.faults.truncate("Query")
     aws.faults.garble("SendTaskSuccess", status=502); aws.faults.throttle("SendTask*", rate=500, burst=3000)
     aws.faults.unprocessed(keys=1)                            # of BatchGetItem
+    aws.faults.refuse_statements(code="ThrottlingError", count=2)             # of BatchExecuteStatement
     denied = aws.faults.deny("states:*", code="ExpiredTokenException"); denied.cancel()
 
     async with aws.faults.hold("SendTaskSuccess", after_apply=True) as held:
         await held.reached()                                  # it is applied, and its reply is held back
         ...
         held.release()
+
+`aws.calls` counts the calls of each operation, `aws.statements` the statements that came in batches.
 
 Every order has `met` (calls so far), `await reached(count)` (`wait(count)` in a thread) and `cancel()`.
 """

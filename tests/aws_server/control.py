@@ -26,12 +26,13 @@ _FAULTS = (
     "hold",
     "late",
     "never_answer",
+    "refuse_statements",
     "throttle",
     "truncate",
     "unprocessed",
 )
 _TOKENS = ("of", "status", "stop", "unknown", "waiting")
-_JOBS = ("add", "all_checks", "checked", "checks", "release_hung")
+_JOBS = ("add", "all_checks", "asked_together", "checked", "checks", "release_hung")
 
 
 class Control:
@@ -45,13 +46,15 @@ class Control:
             **{f"jobs.{name}": getattr(server.jobs, name) for name in _JOBS},
             "functions.add": server.functions.add_source,
             "functions.remove": server.functions.remove,
+            "functions.deliver": server.functions.deliver,
             "clock.now": server.clock.now,
             "clock.advance": server.clock.advance,
             "ledger.answers": lambda token: server.ledger[token],
             "ledger.offers": server.ledger.offers,
             "ledger.heartbeats": server.ledger.heartbeats,
-            "ledger.answered_twice": server.ledger.answered_twice,
+            "ledger.repeated": server.ledger.repeated,
             "calls": lambda: dict(server.calls),
+            "statements": lambda: server.statements,
             "order.cancel": lambda order: self._orders[order].cancel(),
             "order.release": self._release,
             "order.met": lambda order: self._orders[order].met,

@@ -72,6 +72,39 @@ class UnprocessedKeys(Order):
         return Reply(200, json.dumps(found).encode(), {"Content-Type": "application/x-amz-json-1.0"})
 
 
+class RefusedStatements(Order):
+    """Of a BatchExecuteStatement, the last statements are refused inside a reply of success; the others are served."""
+
+    def __init__(
+        self,
+        selection: Selection,
+        passed_on: "Callable[[Call], Awaitable[Reply]]",
+        error: dict[str, str],
+        count: int,
+        *,
+        applied: bool,
+    ) -> None:
+        super().__init__(selection)
+        self._passed_on = passed_on
+        self._error, self._count, self._applied = error, count, applied
+
+    async def around(self, call: Call, proceed: Proceed) -> Reply:
+        del proceed
+        statements = call.json["Statements"]
+        first = max(0, len(statements) - self._count)
+        served: list[Any] = []
+        if sent := statements if self._applied else statements[:first]:
+            body = json.dumps(call.json | {"Statements": sent}).encode()
+            reply = await self._passed_on(Call(call.service, call.operation, body, call.headers))
+            if reply.code:
+                return reply
+            served = json.loads(reply.body)["Responses"][:first]
+        self._met.hit()
+        refused = [{"Error": self._error}] * (len(statements) - first)
+        body = json.dumps({"Responses": served + refused}).encode()
+        return Reply(200, body, {"Content-Type": "application/x-amz-json-1.0"})
+
+
 class Faults:
     """The faults on order.
 
@@ -143,6 +176,24 @@ class Faults:
     def unprocessed(self, keys: int = 1, **choice: Unpack[Choice]) -> UnprocessedKeys:
         """Give back the last keys of a BatchGetItem as unprocessed."""
         return self._add(UnprocessedKeys(self._selection("BatchGetItem", choice), keys, self._pass_on))
+
+    def refuse_statements(
+        self,
+        *,
+        code: str,
+        count: int = 1,
+        message: str = "as ordered",
+        applied: bool = False,
+        **choice: Unpack[Choice],
+    ) -> RefusedStatements:
+        """Refuse the last statements of a BatchExecuteStatement, which is a success all the same.
+
+        `code` is one of those that statements have ("ThrottlingError", "ConditionalCheckFailed"). With `applied` all
+        are served, and only their replies are replaced.
+        """
+        selection = self._selection("BatchExecuteStatement", choice)
+        error = {"Code": code, "Message": message}
+        return self._add(RefusedStatements(selection, self._pass_on, error, count, applied=applied))
 
     def hold(self, operation: str, *, after_apply: bool = False, **choice: Unpack[Choice]) -> Hold:
         """Hold calls at a failpoint until they are released: before they are applied, or before the reply is sent."""

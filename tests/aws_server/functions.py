@@ -4,22 +4,28 @@ import asyncio
 import inspect
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote
 
 from tests.aws_server.jobs import Jobs, function_error
-from tests.aws_server.wire import Call, Reply, refuse, reply
+from tests.aws_server.wire import Call, Dropped, RefusedError, Reply, refuse, reply
 
 SOURCE = "poc-simulated-api"
 Handler = Callable[[Any], Any] | Callable[[Any], Awaitable[Any]]
 
 
 class Functions:
-    """The functions that are there: the simulated source, and whatever a test adds."""
+    """The functions that are there: the simulated source, and whatever a test adds.
+
+    An event (InvocationType=Event) is taken at once, and its function runs beside.
+    """
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
         self._handlers: dict[str, Handler | None] = {SOURCE: None}
+        self._events: set[asyncio.Task[None]] = set()
+        self._deliveries = 1
 
     def add_source(self, name: str) -> None:
         """Let the simulated source go by one more name."""
@@ -36,6 +42,20 @@ class Functions:
         """Take a function away."""
         del self._handlers[name]
 
+    def deliver(self, times: int) -> None:
+        """Deliver each event so often from now on, one after the other: AWS says once or more, and may lose one."""
+        self._deliveries = times
+
+    async def settled(self) -> None:
+        """Wait until every event that was taken has been delivered and run."""
+        while self._events:
+            await asyncio.wait(self._events)
+
+    def close(self) -> None:
+        """Give up the events that still run."""
+        for event in self._events:
+            event.cancel()
+
     async def apply(self, call: Call) -> Reply:
         """Apply one call. Raises RefusedError and Dropped."""
         name = function_name(call.target)
@@ -44,6 +64,19 @@ class Functions:
             refuse("ResourceNotFoundException", f"Function not found: {arn}")
         if call.operation == "GetFunctionConfiguration":
             return reply(call, {"FunctionName": name, "State": "Active", "LastUpdateStatus": "Successful"})
+        if call.headers.get("X-Amz-Invocation-Type") == "Event":
+            event = asyncio.create_task(self._deliver(name, call))
+            self._events.add(event)
+            event.add_done_callback(self._events.discard)
+            return Reply(202, b"")
+        return await self._run(name, call)
+
+    async def _deliver(self, name: str, call: Call) -> None:
+        for _ in range(self._deliveries):
+            with suppress(RefusedError, Dropped):
+                await self._run(name, call)
+
+    async def _run(self, name: str, call: Call) -> Reply:
         handler = self._handlers[name]
         if handler is None:
             return await self._jobs.invoke(call)

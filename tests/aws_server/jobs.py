@@ -1,5 +1,6 @@
 """The simulated source: jobs with scripts, asked through Lambda's Invoke."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -51,6 +52,7 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         self._checks: dict[str, Tally] = {}
         self._hung = Gate()
+        self._batches: list[list[str]] = []
 
     def add(  # noqa: PLR0913 - all but the first are options, by name
         self,
@@ -91,12 +93,26 @@ class Jobs:
         hung, self._hung = self._hung, Gate()
         hung.open()
 
+    def asked_together(self) -> list[list[str]]:
+        """Give the job ids of each check that asked for several jobs."""
+        return list(self._batches)
+
     async def invoke(self, call: Call) -> Reply:
-        """Answer `{"action": "CHECK_STATUS", "jobId"}`. Raises Dropped and RefusedError."""
+        """Answer `{"action": "CHECK_STATUS", "jobId"}` or `"jobIds"`. Raises Dropped and RefusedError."""
         match call.json:
             case {"action": "CHECK_STATUS", "jobId": str(job_id)} if job_id:
                 return await self._check(call, job_id)
+            case {"action": "CHECK_STATUS", "jobIds": [*job_ids]} if all(isinstance(each, str) for each in job_ids):
+                return await self._check_many(call, job_ids)
         return reply(call, {"error": "this source knows CHECK_STATUS alone"})
+
+    async def _check_many(self, call: Call, job_ids: list[str]) -> Reply:
+        """Check jobs as one function does: what hangs, raises or is throttled for one is so for all of them."""
+        self._batches.append(job_ids)
+        replies = await asyncio.gather(*(self._check(call, job_id) for job_id in job_ids))
+        if raised := next((each for each in replies if "X-Amz-Function-Error" in each.headers), None):
+            return raised
+        return Reply(200, b'{"results": [%s]}' % b", ".join(each.body for each in replies))
 
     async def _check(self, call: Call, job_id: str) -> Reply:
         job = self._jobs.get(job_id)

@@ -1,5 +1,6 @@
 """The ledger: who was answered what, and how often an answer was offered."""
 
+import itertools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +31,9 @@ class Offer:
     time: float
     effect: str | None = None
     told: str = "nothing"
+    came: int = 0
+    """Its place among all that happened: offers that came, and callers that were told."""
+    heard: int | None = None
 
 
 class Ledger:
@@ -38,6 +42,7 @@ class Ledger:
     def __init__(self) -> None:
         self._answers: dict[str, list[Answer]] = {}
         self._offers: dict[str, list[Offer]] = {}
+        self._moments = itertools.count()
 
     def __getitem__(self, token: str) -> list[Answer]:
         return list(self._answers.get(token, ()))
@@ -58,13 +63,27 @@ class Ledger:
         """List every token that was ever offered an answer or a heartbeat."""
         return list(self._offers)
 
-    def answered_twice(self) -> list[str]:
-        """List the tokens that were answered with effect more than once: empty, unless the server itself is wrong."""
-        return [token for token, answers in self._answers.items() if len(answers) > 1]
+    def repeated(self) -> list[str]:
+        """List the tokens that were offered an answer after somebody had been told that one was taken.
+
+        Step Functions refuses the repeat, so that it has no effect; with a cloud that takes it, as LocalStack does, it
+        would have effect twice. After an answer whose caller heard nothing a repeat is as it should be.
+        """
+        return [token for token in self._offers if self._repeats(token)]
+
+    def _repeats(self, token: str) -> bool:
+        offers = self.offers(token)
+        known = [offer.heard for offer in offers if offer.told == "ok" and offer.heard is not None]
+        return any(offer.came > min(known) for offer in offers) if known else False
 
     def note_offer(self, token: str, offer: Offer) -> None:
         """Note that a call named a token."""
+        offer.came = next(self._moments)
         self._offers.setdefault(token, []).append(offer)
+
+    def note_told(self, offer: Offer, told: str) -> None:
+        """Note what a caller was told."""
+        offer.told, offer.heard = told, next(self._moments)
 
     def note_answer(self, token: str, answer: Answer) -> None:
         """Note an answer that has had effect."""

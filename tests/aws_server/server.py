@@ -1,4 +1,4 @@
-"""The server: one address for Step Functions, Lambda and DynamoDB."""
+"""The server: one address for Step Functions, Lambda, DynamoDB and STS."""
 
 import asyncio
 import re
@@ -7,9 +7,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Self
+from urllib.parse import parse_qs
 
 from aiohttp import web
 
+from tests.aws_server import identity
 from tests.aws_server.control import Control
 from tests.aws_server.dynamodb_proxy import DynamoDbProxy
 from tests.aws_server.faults import Faults
@@ -40,6 +42,8 @@ class AwsServer:
         self.faults = Faults(self.clock, self._dynamodb.apply)
         self.calls: Counter[str] = Counter()
         """How many calls of each operation have come in, faults included."""
+        self.statements = 0
+        """How many statements have come in, in calls of BatchExecuteStatement, faults included."""
         self.endpoint = ""
         self._port = port
         self._stack = AsyncExitStack()
@@ -47,6 +51,7 @@ class AwsServer:
             "states": States(self.tokens).apply,
             "lambda": self.functions.apply,
             "dynamodb": self._dynamodb.apply,
+            "sts": identity.apply,
         }
 
     @classmethod
@@ -90,6 +95,7 @@ class AwsServer:
     async def __aexit__(self, *exc: object) -> None:
         self.faults.clear()
         self.jobs.release_hung()
+        self.functions.close()
         await self._stack.aclose()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
@@ -97,13 +103,15 @@ class AwsServer:
         if call is None:
             return web.json_response({"__type": "UnknownOperationException"}, status=404)
         self.calls[call.operation] += 1
+        if call.operation == "BatchExecuteStatement":
+            self.statements += len(call.json["Statements"])
         offer = self._note(call)
         try:
             answer = await self.faults.around(call, lambda: self._apply(call, offer))
         except Dropped:
             return _close(request)
         if offer:
-            offer.told = answer.code or "ok"
+            self.ledger.note_told(offer, answer.code or "ok")
         return await _send(request, answer)
 
     async def _apply(self, call: Call, offer: Offer | None) -> Reply:
@@ -133,6 +141,8 @@ def _read(request: web.Request, body: bytes) -> Call | None:
     prefix, _, operation = request.headers.get("X-Amz-Target", "").partition(".")
     if service := _TARGETS.get(prefix):
         return Call(service, operation, body, dict(request.headers))
+    if request.content_type == "application/x-www-form-urlencoded":
+        return Call("sts", parse_qs(body.decode())["Action"][0], body, dict(request.headers))
     return None
 
 

@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NoReturn
+from xml.sax.saxutils import escape
 
-Service = Literal["states", "lambda", "dynamodb"]
+Service = Literal["states", "lambda", "dynamodb", "sts"]
 
 THROTTLED: Mapping[Service, str] = {
     "states": "ThrottlingException",
     "lambda": "TooManyRequestsException",
     "dynamodb": "ProvisionedThroughputExceededException",
+    "sts": "Throttling",
 }
 _NAMESPACES: Mapping[Service, str] = {
     "states": "com.amazonaws.swf.service.v2.model",
@@ -86,6 +88,11 @@ def reply(call: Call, given: Any, headers: Mapping[str, str] | None = None) -> R
 def refusal(call: Call, code: str, message: str, status: int | None = None) -> Reply:
     """Give a refusal as the call's service words it; without a status, the one that the code usually has."""
     headers = {"Content-Type": _content_type(call.service), "x-amzn-ErrorType": code}
+    if call.service == "sts":
+        text = f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
+        return Reply(
+            status or 400, f"<ErrorResponse>{text}</ErrorResponse>".encode(), {"Content-Type": "text/xml"}, code
+        )
     if call.service == "lambda":
         usual = _LAMBDA_STATUSES.get(code)
         body = {"Type": "User", "Message": message}

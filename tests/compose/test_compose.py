@@ -181,6 +181,14 @@ def test_the_daemon_is_ready_on_its_published_port(stack: Stack) -> None:
         assert json.load(reply)["status"] == "ready"
 
 
+def test_the_image_is_asked_whether_it_lives_and_the_service_whether_it_is_ready(stack: Stack) -> None:
+    (image,) = json.loads(output_of("docker", "image", "inspect", "callback-scheduler"))
+
+    asked = ["CMD", "callback-scheduler", "healthcheck"]
+    assert image["Config"]["Healthcheck"]["Test"] == [*asked, "--live"]
+    assert stack.inspect("scheduler")["Config"]["Healthcheck"]["Test"] == asked
+
+
 def test_the_log_is_json_lines_and_holds_no_task_token(stack: Stack) -> None:
     job_id = stack.finished_workflow()["jobId"]
     row = stack.dynamodb().get_item(TableName="poc-task-tokens", Key={"jobId": {"S": job_id}})["Item"]

@@ -9,16 +9,26 @@ from typing import Any
 import pytest
 
 from scheduler.aws import deploy as deploying
-from scheduler.aws.clients import AdminClients, admin_clients
+from scheduler.aws.clients import WithDynamoDB, admin_clients
+from scheduler.aws.due_finder import DueFinder
+from scheduler.aws.table_shape import TableShape
 from scheduler.aws.token_table import Due, TokenTable
 from scheduler.core.attributes import Item
+from scheduler.engine.sweep import sweep_once
 from scheduler.settings import Settings
 from tests.backends import local_environment
 from tests.fakes import FakeTokenTable
 
 SHARDS = 4
 
-BACKENDS = ["fake", "ministack-index", "ministack-scan", "dynamodb_local-index", "dynamodb_local-scan"]
+BACKENDS = [
+    "fake-index",
+    "fake-scan",
+    "ministack-index",
+    "ministack-scan",
+    "dynamodb_local-index",
+    "dynamodb_local-scan",
+]
 
 
 @dataclass(frozen=True)
@@ -28,28 +38,28 @@ class TableUnderTest:
     find: Callable[[int], AsyncIterator[Any]]
     get: Callable[[str], Awaitable[Item | None]]
     write: Callable[[Any], Awaitable[Any]]
-    probe: Callable[[], Awaitable[None]]
+    probe: Callable[[], Awaitable[TableShape]]
     put: Callable[[Any], Awaitable[None]]
+    due: Due
 
 
-def the_fake() -> TableUnderTest:
-    fake = FakeTokenTable(SHARDS)
-
-    async def put(item: Any) -> None:
-        fake.put(item)
-
-    return TableUnderTest(fake.find, fake.get, fake.write, fake.probe, put)
-
-
-def a_real_one(clients: AdminClients, name: str, due: Due) -> TableUnderTest:
-    # A clock that leaps lets every sweep be due.
+def over(clients: WithDynamoDB, name: str, due: Due, write: Callable[[Any], Awaitable[Any]] | None) -> TableUnderTest:
+    """Give the product's own token table and finder over a client, and another way to write where there is one."""
+    # A clock that leaps lets the table be looked at before every tick.
     leaps = itertools.count(0, 1_000)
-    table = TokenTable(clients.dynamodb, name, SHARDS, due, lambda: float(next(leaps)))
+    table = TokenTable(clients, name, due)
+    finder = DueFinder(table, clients, SHARDS, due, lambda: float(next(leaps)))
+
+    async def find(now: int) -> AsyncIterator[Any]:
+        await sweep_once(finder, now)
+        async for page in finder.pages(now):
+            for row in page.rows:
+                yield row
 
     async def put(item: Any) -> None:
         await clients.dynamodb.put_item(TableName=name, Item=item)
 
-    return TableUnderTest(table.find, table.get, table.write, table.probe, put)
+    return TableUnderTest(find, table.get, write or table.write, table.probe, put, due)
 
 
 def use_endpoint(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
@@ -59,15 +69,17 @@ def use_endpoint(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
 
 @pytest.fixture(params=BACKENDS)
 async def table(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TableUnderTest]:
-    if request.param == "fake":
-        yield the_fake()
-        return
     backend, _, way = request.param.partition("-")
+    due: Due = "auto" if way == "index" else "scan"
+    if backend == "fake":
+        fake = FakeTokenTable(SHARDS)
+        yield over(fake, fake.name, due, fake.write)
+        return
     use_endpoint(monkeypatch, request.getfixturevalue(backend))
     name = f"tokens-{uuid.uuid4().hex}"
     async with admin_clients() as clients:
         await deploying.deploy_table(clients, name, indexed=True)
-        yield a_real_one(clients, name, "auto" if way == "index" else "scan")
+        yield over(clients, name, due, None)
         await clients.dynamodb.delete_table(TableName=name)
 
 

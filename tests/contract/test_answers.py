@@ -5,14 +5,16 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from scheduler.aws.clients import admin_clients
+from scheduler.aws.clients import WithAnswers, admin_clients
 from scheduler.aws.task_answers import Answers
 from scheduler.core.answers import Fail, Succeed
 from scheduler.core.effects import Delivered, Delivery, Heartbeat, Send
+from scheduler.core.service_calls import Refusal
 from scheduler.core.token import TaskToken
 from tests.contract.conftest import use_endpoint
 from tests.fakes import REAL_TOKEN_PREFIX, FakeStepFunctions
@@ -27,6 +29,11 @@ class StepFunctionsUnderTest:
     send: Callable[[Send | Heartbeat], Awaitable[Delivery]]
     waiting: Callable[[], Awaitable[TaskToken]]
     ended: Callable[[TaskToken], Awaitable[Any]]
+
+
+def answering(client: Any) -> WithAnswers:
+    """Give a client of Step Functions as `Answers` wants it."""
+    return cast("WithAnswers", SimpleNamespace(answers=client))
 
 
 def the_fake() -> StepFunctionsUnderTest:
@@ -93,7 +100,7 @@ async def the_embedded_cloud() -> AsyncIterator[StepFunctionsUnderTest]:
                     await asyncio.sleep(0.02)
                 return None
 
-            yield StepFunctionsUnderTest(Answers(states).send, waiting, ended)
+            yield StepFunctionsUnderTest(Answers(answering(states)).send, waiting, ended)
             await states.delete_state_machine(stateMachineArn=made["stateMachineArn"])
             await sqs.delete_queue(QueueUrl=url)
 
@@ -156,5 +163,5 @@ async def test_an_endpoint_that_is_down_defers_the_answer(
 ) -> None:
     use_endpoint(monkeypatch, "http://127.0.0.1:1")
     async with admin_clients() as clients:
-        delivery = await Answers(clients.stepfunctions).send(Send(UNKNOWN, Succeed("{}")))
-    assert (delivery.kind, delivery.unusable) == (Delivered.DEFERRED, True)
+        delivery = await Answers(answering(clients.stepfunctions)).send(Send(UNKNOWN, Succeed("{}")))
+    assert (delivery.kind, delivery.refusal) == (Delivered.DEFERRED, Refusal.UNREACHABLE)

@@ -159,3 +159,30 @@ async def test_a_function_of_somebody_else_is_left_alone_and_gets_no_role(go: Go
     assert line == f"left alone function {settings.poller_function} (somebody else made it)"
     assert f"role {settings.poller_function}-function-{HOME}" not in done
     assert await role_of(settings.poller_function) == "mine"
+
+
+async def test_how_the_poller_is_invoked_is_brought_up_to_date_where_the_settings_say_so(go: Go) -> None:
+    go(HOME)
+    settings = names()
+    await deployed(settings)
+    by_events = settings.model_copy(update={"lambda_invocation": "event", "lambda_concurrency": 5})
+
+    done = await deployed(by_events)
+
+    name = settings.poller_function
+    assert {each.line for each in done.values() if each.action != "unchanged"} == {
+        f"updated    event queue {name} (MaximumRetryAttempts, MaximumEventAgeInSeconds)",
+        f"updated    reserved concurrency {name} (5)",
+    }
+    assert actions(await deployed(by_events)) == {"unchanged"}
+
+    async def read(clients: AdminClients) -> tuple[int, int, int]:
+        config = await clients.functions.get_function_event_invoke_config(FunctionName=name)
+        held = await clients.functions.get_function_concurrency(FunctionName=name)
+        return (
+            config["MaximumRetryAttempts"],
+            config["MaximumEventAgeInSeconds"],
+            held["ReservedConcurrentExecutions"],
+        )
+
+    assert await with_clients(read) == (0, 60, 5)

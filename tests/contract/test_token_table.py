@@ -1,12 +1,14 @@
 """One suite for the token table, over the fake and over real tables, found by index and by scan."""
 
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from scheduler.aws.clients import admin_clients
+from scheduler.aws.clients import WithDynamoDB, admin_clients
 from scheduler.aws.deploy import deploy_table
+from scheduler.aws.due_finder import DueFinder
 from scheduler.aws.token_table import TokenTable
 from scheduler.core.answers import Fail, PendingAnswer
 from scheduler.core.effects import Claim, Keep, Lost, Mark, Quarantine, Release
@@ -14,7 +16,8 @@ from scheduler.core.row_reader import Malformed, read_row
 from scheduler.core.states import EndState
 from scheduler.core.token_row import TokenRow, due_shard
 from scheduler.errors import MissingError
-from tests.contract.conftest import SHARDS, TableUnderTest, foreign_item, use_endpoint, waiting_item
+from tests.contract.conftest import SHARDS, TableUnderTest, foreign_item, over, use_endpoint, waiting_item
+from tests.fakes import FakeTokenTable
 
 NOW = 1_000_000
 
@@ -70,11 +73,29 @@ async def test_a_row_that_the_index_cannot_hold_is_found_all_the_same(table: Tab
     assert [row.job_id for row in await found(table)] == ["job-1"]
 
 
-async def test_a_row_of_a_shard_that_was_given_up_is_found_and_moves(table: TableUnderTest) -> None:
-    await table.put(indexed_item(dueShard={"N": "17"}))
+@pytest.mark.parametrize("shard", ["17", "-1", "1.5", "1e30"])
+async def test_a_row_of_a_shard_that_is_none_of_ours_is_found_and_moves(table: TableUnderTest, shard: str) -> None:
+    await table.put(indexed_item(dueShard={"N": shard}))
     (row,) = await found(table)
     await table.write(claim_of(row))
     assert (await table.get("job-1") or {})["dueShard"] == {"N": str(due_shard("job-1", SHARDS))}
+
+
+@pytest.mark.parametrize("at", ["123.5", "0.001", "-7", "1.2345678901234567890123456789012345678e2", "-1e100"])
+async def test_a_row_whose_time_is_an_odd_number_is_found_and_mended(table: TableUnderTest, at: str) -> None:
+    await table.put(indexed_item("odd", nextPollAt={"N": at}))
+    await table.put(indexed_item("plain"))
+    assert [row.job_id for row in await found(table)] == ["odd", "plain"]
+    (odd, _) = await found(table)
+    assert isinstance(await table.write(claim_of(odd)), TokenRow)
+    assert (await table.get("odd") or {})["nextPollAt"] == {"N": str(NOW + 60_000)}
+    assert [row.job_id for row in await found(table, NOW + 60_000)] == ["odd", "plain"]
+
+
+async def test_a_row_that_is_due_within_a_fraction_of_a_millisecond_is_not_due_yet(table: TableUnderTest) -> None:
+    await table.put(indexed_item(nextPollAt={"N": f"{NOW}.5"}))
+    assert await found(table) == []
+    assert len(await found(table, NOW + 1)) == 1
 
 
 @pytest.mark.parametrize("make", [indexed_item, foreign_item])
@@ -119,10 +140,11 @@ async def test_a_released_row_is_due_earlier(table: TableUnderTest) -> None:
     assert [again.last_error for again in await found(table, NOW + 10)] == ["no reply"]
 
 
-async def test_a_release_may_give_the_attempt_back(table: TableUnderTest) -> None:
-    row = await claimed(table, indexed_item())
-    assert await table.write(Release(row, NOW + 10, "denied", unspent=True)) is None
-    assert (await table.get("job-1") or {})["attemptCount"] == {"N": "0"}
+async def test_a_release_gives_the_attempt_back_once_however_often_it_is_sent(table: TableUnderTest) -> None:
+    row = await claimed(table, indexed_item(attemptCount={"N": "2"}))
+    for _ in range(3):
+        assert await table.write(Release(row, NOW + 10, "denied", unspent=True)) is None
+        assert (await table.get("job-1") or {})["attemptCount"] == {"N": "2"}
 
 
 async def test_only_the_holder_of_the_claim_keeps_or_releases(table: TableUnderTest) -> None:
@@ -145,9 +167,10 @@ async def test_a_marked_row_leaves_the_index_and_a_second_mark_is_lost(table: Ta
 
 
 async def test_a_row_that_somebody_else_ended_is_not_found_and_leaves_the_index(table: TableUnderTest) -> None:
-    item = indexed_item(status={"S": "COMPLETED"})
-    await table.put(item)
+    await table.put(indexed_item(status={"S": "COMPLETED"}))
     assert await found(table) == []
+    if table.due == "auto":
+        assert (await table.get("job-1") or {}).keys().isdisjoint({"dueShard", "nextPollAt"})
 
 
 @pytest.mark.parametrize(
@@ -205,7 +228,11 @@ async def test_a_row_of_almost_400_kb_is_polled(table: TableUnderTest) -> None:
 
 async def test_a_row_that_is_not_there_is_none(table: TableUnderTest) -> None:
     assert await table.get("nobody") is None
-    await table.probe()
+
+
+async def test_a_probe_tells_how_the_table_is_made(table: TableUnderTest) -> None:
+    shape = await table.probe()
+    assert (shape.indexed, shape.fault) == (True, None)
 
 
 @pytest.mark.parametrize("backend", ["ministack", "dynamodb_local"])
@@ -215,28 +242,50 @@ async def test_a_missing_table_is_named_with_the_command_that_makes_it(
 ) -> None:
     use_endpoint(monkeypatch, request.getfixturevalue(backend))
     async with admin_clients() as clients:
-        table = TokenTable(clients.dynamodb, "nowhere", SHARDS, due, lambda: 0.0)
-        message = "table nowhere does not exist; `callback-scheduler deploy` makes it"
+        table = TokenTable(clients, "nowhere", due)
+        finder = DueFinder(table, clients, SHARDS, due, lambda: 0.0)
+        message = "table nowhere does not exist at http://.*; if that is .*, `callback-scheduler deploy` makes it there"
         with pytest.raises(MissingError, match=f"^{message}$"):
-            _ = [row async for row in table.find(NOW)]
+            _ = [page async for page in finder.pages(NOW)]
         with pytest.raises(MissingError, match=f"^{message}$"):
             await table.probe()
 
 
-@pytest.mark.parametrize("backend", ["ministack", "dynamodb_local"])
+@pytest.mark.parametrize("backend", ["fake", "ministack", "dynamodb_local"])
 async def test_of_a_backlog_the_longest_due_come_first_with_some_of_the_newest_among_them(
     backend: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use_endpoint(monkeypatch, request.getfixturevalue(backend))
     ids = [job_id for job_id in (f"job-{number:04}" for number in range(1_400)) if due_shard(job_id, SHARDS) == 0][:300]
-    async with admin_clients() as clients:
+    async with AsyncExitStack() as stack:
+        clients: WithDynamoDB = FakeTokenTable(SHARDS)
         name = f"backlog-of-{backend}"
-        await deploy_table(clients, name, indexed=True)
+        if backend != "fake":
+            use_endpoint(monkeypatch, request.getfixturevalue(backend))
+            admin = await stack.enter_async_context(admin_clients())
+            await deploy_table(admin, name, indexed=True)
+            clients = admin
         for age, job_id in enumerate(ids):
             item = indexed_item(job_id, nextPollAt={"N": str(1_000 + age)})
             await clients.dynamodb.put_item(TableName=name, Item=item)
-        table = TokenTable(clients.dynamodb, name, SHARDS, "index", lambda: 0.0)
-        order = [row.job_id async for row in table.find(NOW)]
+        finder = DueFinder(TokenTable(clients, name, "index"), clients, SHARDS, "index", lambda: 0.0)
+        order = [row.job_id async for page in finder.pages(NOW) for row in page.rows]
     assert [job_id for job_id in order[:125] if job_id not in ids[-25:]] == ids[:100]
     assert order[4:125:5] == ids[:-26:-1]
     assert set(order) == set(ids)
+
+
+async def test_a_time_of_another_type_in_a_row_older_than_the_index_is_found(
+    dynamodb_local: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DynamoDB takes no such row once the index is there, and leaves those that were there before out of it."""
+    use_endpoint(monkeypatch, dynamodb_local)
+    async with admin_clients() as clients:
+        name = "older-than-its-index"
+        await deploy_table(clients, name, indexed=False)
+        await clients.dynamodb.put_item(TableName=name, Item=indexed_item(nextPollAt={"S": "yesterday"}))
+        await deploy_table(clients, name, indexed=True)
+        table = over(clients, name, "auto", None)
+        assert (await table.probe()).indexed
+        (row,) = await found(table)
+        assert isinstance(await table.write(claim_of(row)), TokenRow)
+        assert (await table.get("job-1") or {})["nextPollAt"] == {"N": str(NOW + 60_000)}

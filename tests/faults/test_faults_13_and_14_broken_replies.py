@@ -1,8 +1,12 @@
 """Faults 13 and 14: replies that are errors, break off, are no JSON, or never come."""
 
+import json
+import time
 from typing import Any
 
-from scheduler.core.timing import lease_seconds
+import pytest
+
+from scheduler.core.timing import READ_TIMEOUT_SECONDS, lease_seconds
 from tests.faults.world import AddedJob, Daemon, World, until
 
 HTML_PAGE: dict[str, Any] = {"body": b"<html>sorry</html>"}
@@ -86,25 +90,82 @@ def test_fault_13_broken_replies_while_looking_for_rows(world: World) -> None:
     assert [world.answers(job) for job in jobs] == [["SendTaskSuccess"]] * 2
 
 
+CHECK_TIMEOUT = 0.5
+LEASE = lease_seconds(CHECK_TIMEOUT)
+
+
+def every_step(world: World) -> dict[str, tuple[AddedJob, Any]]:
+    """Add a job for each call that a poll makes, whose peer never answers it; gives the jobs and the orders."""
+
+    def hung(operation: str, step: str, **choice: Any) -> Any:
+        return world.aws.faults.never_answer(operation, containing=f"{step}+", **choice)
+
+    def throttled(step: str) -> None:
+        world.aws.faults.fail("SendTaskSuccess", containing=f"{step}+", code="ThrottlingException", times=3)
+
+    goes_on: dict[str, Any] = {"polls": 2, "row": {"intervalSeconds": 1}}
+    steps: dict[str, tuple[AddedJob, Any]] = {}
+    # A write's tries in its time too, or it would be luck whether they came before the time was up.
+    steps["claim"] = world.add("claim+"), hung("UpdateItem", "claim", times=2)
+    steps["check"] = world.add("check+"), hung("Invoke", "check")
+    steps["success"] = world.add("success+"), hung("SendTaskSuccess", "success")
+    # A failure and a heartbeat do not hold the job's id, but for a reason that does.
+    steps["failure"] = world.add("failure+", fail_with="failure+ broke"), hung("SendTaskFailure", "failure")
+    steps["mark"] = world.add("mark+"), hung("UpdateItem", "mark", skip=1)
+    steps["release"] = world.add("release+", **goes_on), hung("UpdateItem", "release", skip=1, times=2)
+    throttled("keep")
+    steps["keep"] = world.add("keep+"), hung("UpdateItem", "keep", skip=1, times=2)
+    beats = world.aws.faults.never_answer("SendTaskHeartbeat")
+    steps["beat"] = world.add("beat+", polls=2, row={"intervalSeconds": 1, "heartbeat": True}), beats
+    return steps
+
+
+def assert_all_ended(world: World, steps: dict[str, tuple[AddedJob, Any]]) -> None:
+    assert {step: order.met >= 1 for step, (_, order) in steps.items()} == dict.fromkeys(steps, True)
+    ends = {step: world.row(job)["status"] for step, (job, _) in steps.items()}
+    assert ends == dict.fromkeys(steps, "COMPLETED") | {"failure": "FAILED"}
+    assert {step: len(world.aws.ledger[job.token]) for step, (job, _) in steps.items()} == dict.fromkeys(steps, 1)
+
+
 def test_fault_14_a_peer_that_never_answers(world: World) -> None:
-    jobs = {step: world.add(f"{step}+") for step in STEPS}
-    # The claim's second try too, or it would be luck whether it came before the time for the whole call was up.
-    tries = {"claim": 2, "check": 1, "answer": 1, "mark": 1}
-    orders = [
-        world.aws.faults.never_answer(containing=f"{step}+", times=tries[step], **choice)
-        for step, choice in STEPS.items()
-    ]
-    check_timeout = 0.5
-    with world.daemon(SCHEDULER_CHECK_TIMEOUT_SECONDS=str(check_timeout)) as daemon:
-        rows = {step: world.ended(job, lease_seconds(check_timeout) * 2) for step, job in jobs.items()}
+    """Every call that a poll makes in the daemon, each of another job."""
+    steps = every_step(world)
+    with world.daemon(SCHEDULER_CHECK_TIMEOUT_SECONDS=str(CHECK_TIMEOUT)) as daemon:
+        until(lambda: all(world.row(job)["status"] != "POLLING" for job, _ in steps.values()), LEASE * 3)
         assert daemon.stop() == 0
-    assert [one.met for one in orders] == list(tries.values())
-    durations = [line["duration_ms"] / 1000 for line in daemon.lines() if "job_id" in line and "duration_ms" in line]
+    assert_all_ended(world, steps)
     # Each poll of a row has ended before its lease: nobody else can have had the row at the same time.
-    assert max(durations) < lease_seconds(check_timeout)
-    assert {step: row["status"] for step, row in rows.items()} == dict.fromkeys(STEPS, "COMPLETED")
-    assert {step: row["attemptCount"] for step, row in rows.items()} == {"claim": 1, "check": 2, "answer": 1, "mark": 1}
-    assert [world.answers(job) for job in jobs.values()] == [["SendTaskSuccess"]] * len(jobs)
-    assert world.aws.jobs.checks("check+") <= 2
-    (unanswered,) = daemon.events("poll.check_failed")
-    assert "no reply within 0.5 s" in unanswered["error"]
+    durations = [line["duration_ms"] / 1000 for line in daemon.lines() if "job_id" in line and "duration_ms" in line]
+    assert max(durations) < LEASE
+    assert any("no reply within 0.5 s" in line["error"] for line in daemon.events("poll.check_failed"))
+
+
+def test_fault_14_a_peer_that_never_answers_the_poller_lambda(world: World) -> None:
+    """Every call that a poll makes in the Lambda, and its reading of the row; a batch ends within one lease."""
+    steps = every_step(world)
+    steps["read"] = world.add("read+"), world.aws.faults.never_answer("GetItem", containing="read+", times=2)
+    event = {"jobIds": [job.job_id for job, _ in steps.values()]}
+    for _ in range(4):
+        began = time.monotonic()
+        done = world.poller_lambda(event, SCHEDULER_CHECK_TIMEOUT_SECONDS=str(CHECK_TIMEOUT))
+        # More jobs than threads take two turns, and the process has to start.
+        assert time.monotonic() - began < 2 * LEASE + 10
+        assert (done.returncode, len(json.loads(done.stdout)["results"])) == (0, len(steps)), done.stderr
+        for job, _ in steps.values():
+            world.make_due(job)
+        if all(world.row(job)["status"] != "POLLING" for job, _ in steps.values()):
+            break
+    assert_all_ended(world, steps)
+
+
+@pytest.mark.parametrize("operation", ["DescribeTable", "GetItem", "Query", "BatchGetItem", "Scan", "GetFunction*"])
+def test_fault_14_a_peer_that_never_answers_while_looking_for_rows(world: World, operation: str) -> None:
+    """All tries of one call that is made before a poll: what is due is found once the call's time is over."""
+    ours, theirs = world.add("ours"), world.add("theirs", foreign=True)
+    hung = world.aws.faults.never_answer(operation, times=3)
+    with world.daemon(SCHEDULER_CHECK_TIMEOUT_SECONDS=str(CHECK_TIMEOUT)) as daemon:
+        rows = [world.ended(job, 4 * READ_TIMEOUT_SECONDS) for job in (ours, theirs)]
+        assert daemon.stop() == 0
+    assert hung.met >= 1
+    assert [row["status"] for row in rows] == ["COMPLETED"] * 2
+    assert [world.answers(job) for job in (ours, theirs)] == [["SendTaskSuccess"]] * 2

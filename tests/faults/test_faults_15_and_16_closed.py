@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.faults.world import KINDS, Kind, World, until
+from tests.faults.world import KINDS, MODES, Kind, World, until
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -23,12 +23,12 @@ def test_fault_15_the_token_is_closed(world: World, kind: Kind) -> None:
     if kind == "lambda":
         done = world.poller_lambda({"jobIds": [job.job_id for job in jobs]})
         assert json.loads(done.stdout) == {"results": [{"status": "CLOSED"}] * len(jobs)}
-    with world.daemon() as daemon:
+    with world.daemon(**({} if kind == "lambda" else MODES[kind])) as daemon:
         for job in jobs:
             world.ended(job)
         assert world.ticks(daemon)[-1]["due"] == 0
         assert daemon.stop() == 0
-    if kind == "daemon":
+    if kind != "lambda":
         assert sum(tick["closed"] for tick in daemon.events("tick.finished")) == len(jobs)
         assert {line["job_id"] for line in daemon.events("answer.closed")} == {job.job_id for job in jobs}
     for job, code in jobs.items():

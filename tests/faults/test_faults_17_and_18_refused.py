@@ -7,7 +7,11 @@ import pytest
 
 from tests.faults.world import Daemon, World, until
 
-CODES = ("AccessDeniedException", "ExpiredTokenException")
+CODES = {
+    "AccessDeniedException": "access is denied",
+    "ExpiredTokenException": "the credentials are refused",
+}
+"""What a service says, and what anybody may read of it."""
 
 
 def unready_for(daemon: Daemon, reason: str) -> tuple[int, dict[str, Any]]:
@@ -18,18 +22,18 @@ def unready_for(daemon: Daemon, reason: str) -> tuple[int, dict[str, Any]]:
 
 @pytest.mark.parametrize("operation", ["dynamodb:*", "lambda:*", "states:*"])
 def test_fault_17_access_is_denied_for_a_time(world: World, operation: str) -> None:
-    denied = world.aws.faults.deny(operation, code=CODES[0])
     with world.daemon() as daemon:
-        for code in CODES:
+        for code, reason in CODES.items():
+            denied = world.aws.faults.deny(operation, code=code)
             job = world.add(f"job of {code}", row={"maxAttempts": 1_000})
-            seen = unready_for(daemon, code)
+            seen = unready_for(daemon, reason)
             assert (seen[0], seen[1]["status"], len(seen[1]["reason"].splitlines())) == (503, "unready", 1)
+            assert "Exception" not in seen[1]["reason"]
             assert (world.row(job)["status"], world.answers(job)) == ("POLLING", [])
             denied.cancel()
             assert world.ended(job)["status"] == "COMPLETED"
             until(lambda: daemon.readiness()[0] == 200)
             assert (world.answers(job), world.aws.jobs.checks(job.job_id)) == (["SendTaskSuccess"], 1)
-            denied = world.aws.faults.deny(operation, code=CODES[1])
         assert daemon.stop() == 0
     complaints = world.complaints(daemon)
     assert complaints
@@ -49,14 +53,16 @@ def test_fault_17_credentials_come_late(world: World, tmp_path: Path) -> None:
     credentials = tmp_path / "credentials"
     nowhere = {"AWS_SHARED_CREDENTIALS_FILE": str(credentials), "AWS_CONFIG_FILE": "/dev/null"}
     with world.daemon(AWS_EC2_METADATA_DISABLED="true", **nowhere) as daemon:
-        line, *_ = until(lambda: daemon.events("cloud.waiting"))
+        line, *_ = until(lambda: [line for line in daemon.events("trouble.began") if line["part"] == "token table"])
         assert "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role" in line["error"]
         assert daemon.readiness()[0] == 503
         assert (world.item(job), sum(world.aws.calls.values())) == (untouched, 0)
         credentials.write_text("[default]\naws_access_key_id = test\naws_secret_access_key = test\n", "utf-8")
         assert world.ended(job)["status"] == "COMPLETED"
         assert daemon.stop() == 0
-        assert [one for one in world.complaints(daemon) if one["event"] != "cloud.waiting"] == []
+        parts = [one["part"] for one in world.complaints(daemon) if one["event"] == "trouble.began"]
+        assert sorted(parts) == ["source poc-simulated-api", "token table"]
+        assert len(world.complaints(daemon)) == 2
 
 
 def test_fault_18_an_answer_that_step_functions_would_not_take(world: World) -> None:

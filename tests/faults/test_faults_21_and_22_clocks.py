@@ -1,8 +1,10 @@
 """Rows 21 and 22: clocks that are wrong, jump, or stand in a time zone whose clocks change."""
 
 import asyncio
+import importlib.util
 import itertools
 import os
+import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -17,17 +19,18 @@ from apscheduler.triggers.base import BaseTrigger
 
 from scheduler.aws.clients import admin_clients
 from scheduler.aws.deploy import deploy_table
+from scheduler.aws.due_finder import DueFinder
 from scheduler.aws.token_table import TokenTable
 from scheduler.core.answers import Succeed
 from scheduler.core.attributes import from_item
 from scheduler.core.check_replies import Completed, InProgress
 from scheduler.core.instant import Instant, format_iso, parse_iso
 from scheduler.engine.direct_polling import DirectPoller
-from scheduler.engine.tick import Ticker, TickReport
+from scheduler.engine.report import TickReport
 from scheduler.schedule import cron_trigger, interval_trigger
-from scheduler.web.health import Health
 from tests.backends import local_environment
 from tests.fakes import FakeSource, FakeStepFunctions, FakeTokenTable, fixed_policy, row_item, shard_of
+from tests.faults.engine import Engine
 
 NOW = parse_iso("2026-01-01T00:10:00Z")
 MINUTES_10 = 600_000
@@ -50,10 +53,21 @@ class Replica:
     def __init__(self, table: Any, answers: FakeStepFunctions, source: FakeSource, at: Instant) -> None:
         self.clock = Watch(at)
         poller = DirectPoller(table, answers, source, fixed_policy(), 10, self.clock)
-        self._ticker = Ticker(table, poller, 8, self.clock)
+        self._engine = Engine(table.finder(), poller, self.clock, 8)
 
     async def tick(self) -> TickReport:
-        return await self._ticker.run("tick")
+        return await self._engine.tick()
+
+
+class RealTable(TokenTable):
+    """A real token table, which knows how to find what is due in it."""
+
+    def __init__(self, clients: Any, name: str) -> None:
+        super().__init__(clients, name, "auto")
+        self._clients = clients
+
+    def finder(self) -> DueFinder:
+        return DueFinder(self, self._clients, 4, "auto", time.monotonic)
 
 
 @pytest.fixture(params=["fake", "real"])
@@ -72,7 +86,7 @@ async def table(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     async with admin_clients() as clients:
         await deploy_table(clients, name, indexed=True)
         await clients.dynamodb.put_item(TableName=name, Item=item)
-        yield TokenTable(clients.dynamodb, name, 4, "auto", time.monotonic)
+        yield RealTable(clients, name)
         await clients.dynamodb.delete_table(TableName=name)
 
 
@@ -139,15 +153,31 @@ async def test_fault_21_a_clock_that_jumps_back_in_mid_tick_bends_no_monotonic_t
 
 
 def test_fault_21_health_knows_no_clock_on_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:
-    health = Health()
+    """A second copy of the module is read under clocks that the test holds: its defaults are bound when it is read."""
+    wall, monotonic = Watch(1_000_000), Watch(500)
+    monkeypatch.setattr(time, "time", wall)
+    monkeypatch.setattr(time, "monotonic", monotonic)
+    spec = importlib.util.find_spec("scheduler.web.health")
+    assert spec
+    assert spec.loader
+    copy = importlib.util.module_from_spec(spec)
+    # A dataclass looks its own module up.
+    monkeypatch.setitem(sys.modules, "a_copy_of_health", copy)
+    copy.__name__ = "a_copy_of_health"
+    exec(spec.loader.get_code(spec.name), copy.__dict__)  # type: ignore[attr-defined]  # noqa: S102
+    health = copy.Health()
     health.ticked(good_for=30)
-    monkeypatch.setattr(time, "time", lambda: 0.0)
-    ready, shown = health.readiness()
-    assert (ready, shown["lastTickSecondsAgo"] < 30) == (True, True)
+    for wall.at in (0, 10_000_000):
+        ready, shown = health.readiness()
+        assert (ready, shown["lastTickSecondsAgo"]) == (True, 0)
+    monotonic.at += 29
+    assert health.readiness()[1]["lastTickSecondsAgo"] == 29
+    monotonic.at += 2
+    assert health.readiness()[0] is False
 
 
 async def test_fault_21_a_row_is_given_up_by_the_clock_of_who_polls_it_and_told_once() -> None:
-    table, answers, source = FakeTokenTable(), FakeStepFunctions(), FakeSource({"job-1": [DONE]})
+    table, answers, source = FakeTokenTable(), FakeStepFunctions(), FakeSource({"job-1": [InProgress()]})
     table.put(row_item(expiresAt={"S": format_iso(NOW + MINUTES_10 // 2)}))
     answers.wait("AQ-job-1")
     ahead, right = (Replica(table, answers, source, NOW + early) for early in (MINUTES_10, 0))

@@ -6,6 +6,7 @@ import socket
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Self
 
@@ -34,16 +35,19 @@ def port_of(daemon: Daemon) -> int:
     return port
 
 
-def waits_and_says_why(daemon: Daemon, error: str) -> None:
-    """Hold a daemon to what it must do while it cannot work: one clear line a try, unready, alive, and patient."""
-    waiting = until(lambda: daemon.events("cloud.waiting")[1:] and daemon.events("cloud.waiting"))
-    assert {(line["level"], error in line["error"], "\n" in line["error"]) for line in waiting} == {
-        ("warning", True, False)
-    }
-    assert [line["retry_in_seconds"] <= longest for line, longest in zip(waiting, (0.5, 1.0), strict=False)] == [
-        True
-    ] * 2
-    assert ask(port_of(daemon), "readyz") == (503, {"status": "unready", "reason": waiting[-1]["error"]})
+def of_the_table(daemon: Daemon, event: str) -> list[dict[str, Any]]:
+    """Give the lines that tell of the token table's trouble."""
+    return [line for line in daemon.events(event) if line["part"] == "token table"]
+
+
+def waits_and_says_why(daemon: Daemon, error: str, reason: str, tries: Callable[[], int] = lambda: 3) -> None:
+    """Hold a daemon to what it must do while it cannot work: one clear line, unready, alive, and patient."""
+    until(lambda: of_the_table(daemon, "trouble.began") and tries() >= 3)
+    (began,) = of_the_table(daemon, "trouble.began")
+    assert (began["level"], error in began["error"], "\n" in began["error"]) == ("warning", True, False)
+    status, shown = ask(port_of(daemon), "readyz")
+    assert (status, shown["status"]) == (503, "unready")
+    assert f"token table: {reason}" in shown["reason"].split("; ")
     assert ask(port_of(daemon), "livez") == (200, {"status": "alive"})
     assert daemon.process.poll() is None
     assert daemon.events("tick.finished") == []
@@ -51,7 +55,7 @@ def waits_and_says_why(daemon: Daemon, error: str) -> None:
 
 def recovers(daemon: Daemon) -> None:
     until(lambda: daemon.readiness()[0] == 200)
-    assert len(daemon.events("scheduler.started")) == len(daemon.events("cloud.reached")) == 1
+    assert len(daemon.events("scheduler.started")) == len(of_the_table(daemon, "trouble.over")) == 1
     assert daemon.stop() == 0
 
 
@@ -59,8 +63,8 @@ def test_fault_23_a_missing_table_is_waited_for_and_found(world: World) -> None:
     table = world.dynamodb.describe_table(TableName=world.table)["Table"]
     world.dynamodb.delete_table(TableName=world.table)
     with world.daemon() as daemon:
-        error = f"table {world.table} does not exist; `callback-scheduler deploy` makes it"
-        waits_and_says_why(daemon, error)
+        error = f"table {world.table} does not exist at "
+        waits_and_says_why(daemon, error, "does not exist", lambda: world.aws.calls["DescribeTable"])
         world.dynamodb.create_table(
             TableName=world.table,
             KeySchema=table["KeySchema"],
@@ -78,7 +82,8 @@ def test_fault_23_a_missing_index_is_waited_for_and_found(world: World) -> None:
     until(lambda: indexes not in world.dynamodb.describe_table(TableName=world.table)["Table"])
     job = world.add()
     with world.daemon(SCHEDULER_DUE="index") as daemon:
-        waits_and_says_why(daemon, f"index due of table {world.table} does not exist")
+        error = f"index due of table {world.table} does not exist"
+        waits_and_says_why(daemon, error, "does not exist", lambda: world.aws.calls["DescribeTable"])
         assert world.row(job)["attemptCount"] == 0
         index: Any = {
             "IndexName": "due",
@@ -103,7 +108,7 @@ def test_fault_23_an_endpoint_that_is_down_at_the_start_is_waited_for(world: Wor
         port: int = probe.getsockname()[1]
     job = world.add()
     with world.daemon(AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}") as daemon:
-        waits_and_says_why(daemon, "could not be used: EndpointConnectionError")
+        waits_and_says_why(daemon, "could not be used: EndpointConnectionError", "out of reach")
         with _server_at(port, dynamodb_local) as late:
             late.jobs.add(job.job_id)
             until(lambda: world.row(job)["status"] == "CLOSED")  # its task waits at another server
@@ -125,7 +130,9 @@ def test_fault_35_a_dependency_that_is_down_only_fails_readiness(world: World) -
         with world.aws.faults.deny("dynamodb:*"):
             status, shown = until(lambda: (seen := daemon.readiness())[0] == 503 and seen)
             assert (status, shown["status"]) == (503, "unready")
-            assert "AccessDeniedException" in shown["reason"]
+            assert shown["reason"] == "token table: access is denied"
+            (began,) = of_the_table(daemon, "trouble.began")
+            assert "AccessDeniedException" in began["error"]
             assert ask(port, "livez") == (200, {"status": "alive"})
         until(lambda: daemon.readiness()[0] == 200)
         assert daemon.stop() == 0

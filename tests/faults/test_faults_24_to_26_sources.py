@@ -8,8 +8,9 @@ from scheduler.core.check_replies import Completed, Report
 from scheduler.core.instant import parse_iso
 from scheduler.core.token_row import TokenRow
 from scheduler.engine.direct_polling import DirectPoller
-from scheduler.engine.tick import Ticker
+from tests.e2e.cloud import until
 from tests.fakes import FakeStepFunctions, FakeTokenTable, fixed_policy, row_item
+from tests.faults.engine import Engine
 from tests.faults.world import World
 
 NOW = parse_iso("2026-01-01T00:10:00Z")
@@ -41,21 +42,19 @@ class PartlySlow:
 
 
 async def test_fault_24_a_slow_job_holds_its_own_slot_and_the_others_are_on_time() -> None:
-    """There is one kind of source as yet, and all jobs share its slots; a bulkhead for each comes with a second kind.
-
-    What holds today: a slow check costs one slot of its tick, the slots are bounded, and the check has a deadline.
-    """
+    """A slow check costs one slot of its lane, the slots are bounded, and the check has a deadline."""
     table, answers, source = FakeTokenTable(), FakeStepFunctions(), PartlySlow("job-00", "job-01")
-    fast = {f"job-{number:02}" for number in range(2, 40)}
-    for job_id in fast | {"job-00", "job-01"}:
+    fast = [f"job-{number:02}" for number in range(2, 40)]
+    for job_id in ["job-00", "job-01", *fast]:
         table.put(row_item(job_id))
         answers.wait(f"AQ-{job_id}")
     poller = DirectPoller(table, answers, source, fixed_policy(), 60, lambda: NOW)
-    ticking = asyncio.create_task(Ticker(table, poller, 3, lambda: NOW).run("tick"))
-    while len(answers.ledger) < len(fast):
-        assert not ticking.done()
-        await asyncio.sleep(0)
-    assert {token.removeprefix("AQ-") for token in answers.ledger} == fast
+    ticking = asyncio.create_task(Engine(table.finder(), poller, lambda: NOW, 3).tick())
+    async with asyncio.timeout(20):
+        while len(answers.ledger) < len(fast):
+            assert not ticking.done()
+            await asyncio.sleep(0)
+    assert sorted(token.removeprefix("AQ-") for token in answers.ledger) == fast
     assert (source.in_flight, source.most_in_flight) == (2, 3)
     source.let_go.set()
     assert (await ticking).completed == len(fast) + 2
@@ -68,7 +67,7 @@ def test_fault_24_a_job_that_hangs_is_let_go_at_its_deadline_and_the_daemon_stay
     with world.daemon(SCHEDULER_CHECK_TIMEOUT_SECONDS="1", SCHEDULER_CONCURRENCY="2") as daemon:
         assert [world.ended(job)["status"] for job in others] == ["COMPLETED"] * 5
         assert daemon.readiness()[0] == 200
-        (late, *_) = [line for line in daemon.events("poll.check_failed") if line["job_id"] == "hung"]
+        late, *_ = until(lambda: [line for line in daemon.events("poll.check_failed") if line["job_id"] == "hung"])
     assert late["error"] == "the source gave no reply within 1 s"
     assert world.row(hung)["status"] == "POLLING"
 

@@ -1,9 +1,12 @@
-"""Rows 33 and 34: what breaks lines, and tokens: neither may get out, whoever wrote them where."""
+"""Rows 33, 34 and 52: what breaks lines, and tokens: neither may get out, whoever wrote them where."""
 
 import json
+import re
 import subprocess
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +20,14 @@ from scheduler.core.service_calls import CallError
 from scheduler.core.states import EndState
 from tests.e2e.cloud import COMMAND
 from tests.fakes import fixed_policy
-from tests.faults.world import AddedJob, Daemon, World, until
+from tests.faults.world import POLLER, AddedJob, Daemon, World, until
 
+MODES = {
+    "claims": {"SCHEDULER_HOLD_SECONDS": "0"},
+    "holds": {"SCHEDULER_HOLD_SECONDS": "3600"},
+    "lambda": {"SCHEDULER_MODE": "lambda", "SCHEDULER_LAMBDA_BATCH_SIZE": "50"},
+}
+STYLES = ["json", "console"]
 NASTY = ["two\nlines\r\n", "\x1b[31mred\x1b[0m \x1b[2J", "\"quotes\" 'and' \\", "\u2028 \u202e \x85 \x07"]
 
 
@@ -31,10 +40,14 @@ def run(world: World, *arguments: str) -> "subprocess.CompletedProcess[str]":
 
 def read(daemon: Daemon, path: str) -> str:
     """Read a page of a daemon's, whatever its status."""
-    url = f"http://127.0.0.1:{daemon.events('scheduler.started')[0]['http_port']}/{path}"
+    return page(daemon.events("scheduler.started")[0]["http_port"], path)
+
+
+def page(port: int | str, path: str) -> str:
+    url = f"http://127.0.0.1:{port}/{path}"
     try:
-        with urllib.request.urlopen(url, timeout=5) as page:
-            return bytes(page.read()).decode()
+        with urllib.request.urlopen(url, timeout=5) as reply:
+            return bytes(reply.read()).decode()
     except urllib.error.HTTPError as refusal:
         with refusal:
             return refusal.read().decode()
@@ -51,7 +64,8 @@ def test_fault_33_line_breaks_ansi_codes_and_quotes_stay_within_one_json_line(wo
     world.add(f"bad {NASTY[0]}{NASTY[1]}", row={"expiresAt": "".join(NASTY)})
     world.aws.functions.add("rude", lambda event: {"error": f"{event['jobId']} {''.join(NASTY)}"})
     with world.daemon(SCHEDULER_SOURCE_FUNCTION="rude", SCHEDULER_INTERVAL_SECONDS="60") as daemon:
-        until(lambda: daemon.events("tick.finished"))
+        until(lambda: len(daemon.events("poll.check_failed")) == len(names))
+        until(lambda: daemon.events("row.quarantined"))
         assert_moves_no_cursor(read(daemon, "readyz"))
         failed = daemon.events("poll.check_failed")
         assert len(daemon.events("row.quarantined")) == 1
@@ -118,12 +132,61 @@ def everywhere(world: World) -> dict[str, AddedJob]:
     return jobs
 
 
-def test_fault_34_a_canary_token_is_found_nowhere(world: World) -> None:
-    jobs = everywhere(world)
-    tokens = {name: job.token for name, job in jobs.items()}
+def crashing(folder: Path, module: str, function: str, token: str, *, where: str = "True") -> dict[str, str]:
+    """Give the environment in which a function of ours raises: with a token in its error and in its local variables."""
+    # In place of a fault that nobody has found yet.
+    (folder / "sitecustomize.py").write_text(
+        f"""
+import {module} as module
+
+as_it_is = module.{function}
+
+def crashing(first, *others):
+    secret = {token}
+    result = as_it_is(first, *others)
+    if {where}:
+        raise RuntimeError("it is '" + secret + "' that broke it")
+    return result
+
+module.{function} = crashing
+""",
+        "utf-8",
+    )
+    return {"PYTHONPATH": str(folder)}
+
+
+def crashing_answer(folder: Path) -> dict[str, str]:
+    """Give the environment in which the answer of the job "crashing" raises, in a poller of either kind."""
+    where = "'crashing' in str(result.parameters)"
+    return crashing(folder, "scheduler.core.answer_delivery", "send_call", "first.token.reveal()", where=where)
+
+
+def order_trouble(world: World, name: str, token: str) -> None:
+    """Let what a poll writes and sends after its check fail, with messages that hold the token."""
+    message = f"it is '{token}' that is wrong"
+    if name in {"unmarkable", "unkept"}:
+        world.aws.faults.fail(
+            "UpdateItem", code="InternalServerError", message=message, times=None, containing=f'"{name}"'
+        )
+    if name in {"kept", "unkept"}:
+        world.aws.faults.fail("SendTask*", code="ThrottlingException", message=message, times=None, containing=token)
+
+
+def logged(world: World, *events: str) -> bool:
+    """Tell whether all of these events are in the logs, whatever their format."""
+    texts = world.texts()
+    return all(event in texts for event in events)
+
+
+def talking_source(world: World, tokens: dict[str, str]) -> Callable[[Any], Any]:
+    """Give a source that says the token wherever it says something, and lets trouble begin with the first check."""
+    asked: set[str] = set()
 
     def talkative(event: Any) -> Any:
         name = event["jobId"]
+        if name not in asked:
+            asked.add(name)
+            order_trouble(world, name, tokens[name])
         match name:
             case "replied":
                 return {"error": tokens[name]}
@@ -137,21 +200,86 @@ def test_fault_34_a_canary_token_is_found_nowhere(world: World) -> None:
                 return {"status": "IN_PROGRESS", "data": tokens[name]}
         return {"status": "COMPLETED", "data": tokens[name]}
 
-    world.aws.functions.add("talkative", talkative)
-    world.environment["SCHEDULER_SOURCE_FUNCTION"] = "talkative"
-    with world.daemon() as daemon:
-        until(lambda: all(row["attemptCount"] for row in world.rows().values() if row["status"] == "POLLING"))
-        until(lambda: daemon.events("tick.finished")[2:])
-        seen = [read(daemon, path) for path in ("livez", "readyz", "", "metrics")]
-    for arguments in (["monitor"], ["check"], ["poll", "cut"]):
+    return talkative
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("style", STYLES)
+def test_fault_34_a_canary_token_is_found_nowhere(
+    world: World, tmp_path_factory: pytest.TempPathFactory, style: str, mode: str
+) -> None:
+    jobs = everywhere(world)
+    for name in ("crashing", "unmarkable", "kept", "unkept"):
+        jobs[name] = world.add(name, row={"intervalSeconds": 3_600})
+    tokens = {name: job.token for name, job in jobs.items()}
+    world.aws.functions.add("talkative", talking_source(world, tokens))
+    world.environment |= crashing_answer(tmp_path_factory.mktemp("crashing")) | MODES[mode]
+    world.environment |= {"SCHEDULER_SOURCE_FUNCTION": "talkative", "SCHEDULER_LOG_FORMAT": style}
+    world.install_poller()
+    with world.daemon():
+        until(lambda: all(row["attemptCount"] for row in world.rows().values() if row.get("status") == "POLLING"))
+        events = ["poll.check_failed", "answer.deferred", "scheduler.started", "tick.finished"]
+        if mode == "lambda":
+            events += ["RuntimeError: it is '<token "]
+        else:
+            events += ["row.quarantined", "answer.delivered", "answer.closed", "row.unmarked", "poll.crashed"]
+        until(lambda: logged(world, *events))
+        until(lambda: world.answers(jobs["unmarkable"]) and "pendingAnswer" in world.row("kept"))
+        port = re.findall(r"http_port\W+(\d+)", world.texts())[0]
+        seen = [page(port, path) for path in ("livez", "readyz", "", "metrics")]
+    for name in ("cut", "crashing"):
+        world.make_due(name)
+    for arguments in (["monitor"], ["check"], ["poll", "cut"], ["poll", "crashing"]):
         done = run(world, *arguments)
         seen += [done.stdout, done.stderr]
+    assert "RuntimeError: it is '<token " in seen[-1]
     world.poller_lambda({"jobIds": [*tokens]})
-    logged = world.texts()
-    events = {line["event"] for line in daemon.lines()}
-    assert events >= {"row.quarantined", "answer.delivered", "answer.closed", "answer.deferred", "poll.check_failed"}
-    assert shown(tokens, logged) == []
-    assert shown(tokens, "\n".join(seen)) == []
+    assert [world.row(name)["status"] for name in ("unmarkable", "kept", "unkept", "crashing")] == ["POLLING"] * 4
+    noted = [row["lastError"] for row in world.rows().values() if row.get("lastError")]
+    assert any("<token " in error for error in noted)
+    assert [shown(tokens, text) for text in (world.texts(), "\n".join(seen), "\n".join(noted))] == [[], [], []]
+
+
+@pytest.mark.parametrize("batch", ["1", "2"])
+@pytest.mark.parametrize("style", STYLES)
+def test_fault_52_a_crash_in_the_daemon_of_lambda_mode_shows_no_token(
+    world: World, tmp_path_factory: pytest.TempPathFactory, style: str, batch: str
+) -> None:
+    jobs = {name: world.add(name) for name in ("one", "two")}
+    world.aws.functions.add(POLLER, lambda _event: {"results": [{"status": "IN_PROGRESS"}] * 2})
+    settings = crashing(
+        tmp_path_factory.mktemp("crashing"),
+        "scheduler.engine.lambda_polling",
+        "about",
+        "first.token.reveal()",
+    )
+    settings |= {"SCHEDULER_MODE": "lambda", "SCHEDULER_LAMBDA_BATCH_SIZE": batch, "SCHEDULER_LOG_FORMAT": style}
+    with world.daemon(**settings) as daemon:
+        until(lambda: logged(world, "poll.crashed", "tick.finished"))
+        assert daemon.process.poll() is None
+    texts = world.texts()
+    assert "RuntimeError: it is '<token " in texts
+    assert shown({name: job.token for name, job in jobs.items()}, texts) == []
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_fault_52_a_crash_while_a_row_is_set_aside_shows_nothing_that_the_row_holds(
+    world: World, tmp_path_factory: pytest.TempPathFactory, style: str
+) -> None:
+    token = world.aws.tokens.waiting()
+    world.put("bad", token, expiresAt={"S": token})
+    settings = crashing(
+        tmp_path_factory.mktemp("crashing"),
+        "scheduler.core.row_writes",
+        "write_call",
+        "first.fault.held['S'] if hasattr(first, 'fault') else ''",
+        where="secret",
+    )
+    with world.daemon(**settings, SCHEDULER_LOG_FORMAT=style):
+        until(lambda: logged(world, "poll.crashed"))
+    texts = world.texts()
+    assert "RuntimeError" in texts
+    assert shown({"bad": token}, texts) == []
 
 
 def test_fault_34_nothing_that_holds_a_token_shows_it() -> None:

@@ -13,7 +13,9 @@ ENDED: dict[str, Any] = {"status": {"S": "COMPLETED"}, "taskToken": {"S": "spent
 def store_ended_rows(world: World, count: int) -> None:
     """Store rows that ended long ago: a sweep reads them all."""
     for first in range(0, count, 25):
-        puts = [{"PutRequest": {"Item": {"jobId": to_attribute(f"ended-{first + n}"), **ENDED}}} for n in range(25)]
+        puts: Any = [
+            {"PutRequest": {"Item": {"jobId": to_attribute(f"ended-{first + n}"), **ENDED}}} for n in range(25)
+        ]
         world.dynamodb.batch_write_item(RequestItems={world.table: puts})
 
 

@@ -50,6 +50,7 @@ def test_fault_43_an_index_that_refuses_our_writes_halts_polling_and_is_said(
         if after_the_start and attribute == "completedAt":
             # The claims are taken; only the first marks find it out, and their tasks have their answers by then.
             until(lambda: daemon.events("row.unmarked"))
+            world.may_be_repeated += jobs
         until(lambda: said in daemon.readiness()[1].get("reason", ""), 30)
         assert daemon.readiness()[0] == 503
         assert {world.row(job)["status"] for job in jobs} == {"POLLING"}

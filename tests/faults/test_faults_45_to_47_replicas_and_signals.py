@@ -54,7 +54,8 @@ def test_fault_46_sigterm_while_it_starts_ends_within_5_seconds(world: World, af
     with world.daemon() as daemon:
         time.sleep(after)  # somewhere in its start, wherever that is on this machine
         started = time.monotonic()
-        assert daemon.stop() in {0, -signal.SIGTERM}  # the signal's default action, before there is anything to drain
+        # Before there is anything to drain, it is the signal's default action, or the command's own end by it.
+        assert daemon.stop() in {0, -signal.SIGTERM, 128 + signal.SIGTERM}
         assert time.monotonic() - started < 5
 
 
@@ -93,10 +94,9 @@ def test_fault_47_a_second_signal_ends_process_1_at_once(world: World, tmp_path:
             daemon = Daemon(outer, output)
             world.aws.jobs.wait_checked("job-1")
             (child,) = subprocess.check_output(["pgrep", "-P", str(outer.pid)], text=True).split()
-            for event in ("scheduler.draining", None):
-                subprocess.check_call(["kill", "-TERM", child])
-                if event:
-                    until(lambda name=event: daemon.events(name))
+            subprocess.check_call(["kill", "-TERM", child])
+            until(lambda: daemon.events("scheduler.draining"))
+            subprocess.check_call(["kill", "-TERM", child])
             assert outer.wait(3) == 128 + signal.SIGTERM
         finally:
             outer.kill()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.faults.world import Kind, World, until
+from tests.faults.world import MODES, Kind, World, until
 
 
 @pytest.mark.parametrize("kind", ["daemon", "lambda"])
@@ -10,7 +10,7 @@ def test_fault_48_a_check_whose_reply_is_lost_is_counted_once_and_sent_once(worl
     jobs = [world.add(f"job-{number}", polls=100, row={"maxAttempts": 2}) for number in range(3)]
     world.aws.faults.drop_reply("Invoke", times=None, containing="CHECK_STATUS")
     world.install_poller()
-    with world.daemon(SCHEDULER_MODE="direct" if kind == "daemon" else "lambda"):
+    with world.daemon(**MODES[kind]):
         rows = [world.ended(job, 60) for job in jobs]
     assert {row["status"] for row in rows} == {"MAX_ATTEMPTS"}
     assert world.aws.jobs.all_checks() == {job.job_id: 2 for job in jobs}

@@ -124,7 +124,7 @@ def _poll(world: World, kind: Kind, job: AddedJob) -> None:
         assert done.returncode == 0
         return
     with world.daemon(SCHEDULER_SOURCE_FUNCTION="api", SCHEDULER_INTERVAL_SECONDS="60") as daemon:
-        until(lambda: daemon.events("tick.finished"), 30)
+        until(lambda: daemon.events("tick.finished") and _told(world, job.token), 30)
 
 
 def _told(world: World, token: str) -> list[str]:

@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from scheduler.core.attributes import Item
-from scheduler.core.check_replies import Completed, Unanswered
-from scheduler.core.effects import Claim, Delivered, Delivery, Effect, Mark, Send, Write
+from scheduler.core.check_replies import Completed, InProgress, Unanswered
+from scheduler.core.effects import Check, Claim, Delivered, Delivery, Effect, Mark, Release, Renew, Send, Write
 from scheduler.core.instant import Instant
 from scheduler.core.outcome import Outcome
 from scheduler.core.protocol import Poll, poll
@@ -15,7 +15,7 @@ from scheduler.core.timing import Policy
 from scheduler.core.token_row import TokenRow
 from tests.fakes import FakeTokenTable
 from tests.model.positions import Protocol
-from tests.model.scenario import Design
+from tests.model.scenario import EXPIRES_AT, JOB, Design
 
 Perform = Callable[[Effect], Generator[Effect, Any, Any]]
 
@@ -101,6 +101,21 @@ def _checks_once_too_often(_: Instant) -> Perform:
     return perform
 
 
+def _gives_up_for_time_unasked(now: Instant) -> Perform:
+    def perform(effect: Effect) -> Generator[Effect, Any, Any]:
+        return InProgress() if isinstance(effect, Check) and now >= EXPIRES_AT else (yield effect)
+
+    return perform
+
+
+def _gives_up_for_time_what_has_ended(now: Instant) -> Perform:
+    def perform(effect: Effect) -> Generator[Effect, Any, Any]:
+        told = yield effect
+        return InProgress() if isinstance(told, Completed) and now >= EXPIRES_AT else told
+
+    return perform
+
+
 def _takes_no_reply_for_a_success(_: Instant) -> Perform:
     def perform(effect: Effect) -> Generator[Effect, Any, Any]:
         told = yield effect
@@ -109,10 +124,22 @@ def _takes_no_reply_for_a_success(_: Instant) -> Perform:
     return perform
 
 
-class _WithoutAClaimCondition(FakeTokenTable):
+class ClaimsWithoutACondition(FakeTokenTable):
+    """Claims a row, whatever has become of it since it was read."""
+
     def _apply(self, effect: Write) -> Item:
         if isinstance(effect, Claim):
             effect = replace(effect, row=read_row(self.items[effect.row.job_id]))
+        return super()._apply(effect)
+
+
+class RenewsWithoutACondition(FakeTokenTable):
+    """Renews a hold, whoever has claimed the row since."""
+
+    def _apply(self, effect: Write) -> Item:
+        if isinstance(effect, Renew):
+            claimed = self.items[effect.row.job_id].get("claimId", {"S": ""})["S"]
+            effect = replace(effect, row=replace(effect.row, claim_id=claimed))
         return super()._apply(effect)
 
 
@@ -121,6 +148,16 @@ class _WithoutCountingAttempts(FakeTokenTable):
         item = dict(super()._apply(effect))
         if isinstance(effect, Claim):
             item["attemptCount"] = {"N": str(effect.row.attempt_count)}
+            self.put(item)
+        return item
+
+
+class _SubtractingTheAttempt(FakeTokenTable):
+    def _apply(self, effect: Write) -> Item:
+        before = self.items[JOB].get("attemptCount", {})
+        item = dict(super()._apply(effect))
+        if isinstance(effect, Release) and effect.unspent:
+            item["attemptCount"] = {"N": str(max(0, int(before["N"]) - 1))}
             self.put(item)
         return item
 
@@ -140,7 +177,10 @@ TAKES_DEFERRED_AS_DELIVERED = Design(_amended(_takes_as_delivered(Delivered.DEFE
 GUESSES_WHO_CLOSED_THE_TASK = Design(_amended(_guesses_who_closed_the_task))
 NEVER_MARKS = Design(_amended(_never_marks))
 CHECKS_ONCE_TOO_OFTEN = Design(_amended(_checks_once_too_often))
+GIVES_UP_FOR_TIME_UNASKED = Design(_amended(_gives_up_for_time_unasked))
+GIVES_UP_FOR_TIME_WHAT_HAS_ENDED = Design(_amended(_gives_up_for_time_what_has_ended))
 TAKES_NO_REPLY_FOR_A_SUCCESS = Design(_amended(_takes_no_reply_for_a_success))
-CLAIMS_WITHOUT_A_CONDITION = Design(table=_WithoutAClaimCondition)
+CLAIMS_WITHOUT_A_CONDITION = Design(table=ClaimsWithoutACondition)
 COUNTS_NO_ATTEMPT = Design(table=_WithoutCountingAttempts)
+GIVES_AN_ATTEMPT_BACK_TWICE = Design(table=_SubtractingTheAttempt)
 LEAVES_THE_INDEX = Design(table=_WithoutTheIndex)

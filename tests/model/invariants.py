@@ -1,10 +1,13 @@
 """What must hold in every world that can be reached."""
 
+from typing import Protocol
+
 from scheduler.core.answers import Fail, Succeed
 from scheduler.core.check_replies import Completed, Failed, Unanswered
 from scheduler.core.states import POLLING, EndState
 from tests.model.positions import IDLE, Broken
-from tests.model.services import TIMED_OUT, WAITING, State
+from tests.model.scenario import Scenario
+from tests.model.services import TIMED_OUT, WAITING, Services, State
 from tests.model.world import World
 
 _TOLD = {
@@ -17,18 +20,41 @@ _TOLD = {
 """The end state of a row whose task was told an error of this name, and not only what the answer says of itself."""
 
 
+class Checked(Protocol):
+    """A world that is held to what is true of its job."""
+
+    @property
+    def services(self) -> Services:
+        """What stands around the pollers."""
+        ...
+
+    @property
+    def scenario(self) -> Scenario:
+        """The job."""
+        ...
+
+    def given_up(self, state: State) -> bool:
+        """Tell whether the attempts of the job are used up."""
+        ...
+
+
 def check(world: World, state: State) -> None:
     """Hold one world to the invariants; raises Broken, with a sentence that says which one does not hold."""
-    status = world.services.rows[state.row][0]["status"]["S"]
-    _require(status in _allowed(world, state), f"the row says {status}, and the task is {_task(world, state)}")
-    _require(_deserved(world, state), f"the task was told what is not so: {_task(world, state)}")
+    check_row(world, state)
     # The attempt is counted at the claim, so that even a poll that crashed has paid for its check. The issue would
     # allow one more check for each crash.
     _require(state.checks <= world.scenario.max_attempts, f"{state.checks} checks were made")
     _ends(world, state)
 
 
-def _allowed(world: World, state: State) -> set[str]:
+def check_row(world: Checked, state: State) -> None:
+    """Hold what the row says to what the task was told, and that to what is true of the job. Raises Broken."""
+    status = world.services.rows[state.row][0]["status"]["S"]
+    _require(status in _allowed(world, state), f"the row says {status}, and the task is {_task(world, state)}")
+    _require(_deserved(world, state), f"the task was told what is not so: {_task(world, state)}")
+
+
+def _allowed(world: Checked, state: State) -> set[str]:
     """Give what the row may say: that it waits, or what is true of its task."""
     match world.services.answers[state.task]:
         case _ if state.task == WAITING:
@@ -40,7 +66,7 @@ def _allowed(world: World, state: State) -> set[str]:
     return {POLLING, EndState.CLOSED}
 
 
-def _deserved(world: World, state: State) -> bool:
+def _deserved(world: Checked, state: State) -> bool:
     """Tell whether the task was told what is true of its job."""
     answer, scenario = world.services.answers[state.task], world.scenario
     over = state.checks > scenario.in_progress
@@ -54,9 +80,9 @@ def _deserved(world: World, state: State) -> bool:
         case Fail("InvalidOutput"):
             return over and scenario.refuses_output
         case Fail("PollingExpired"):
-            return state.expired
+            return state.expired and state.checks > 0
         case Fail("MaxAttemptsExceeded"):
-            return int(world.services.rows[state.row][0]["attemptCount"]["N"]) > scenario.max_attempts
+            return world.given_up(state)
     return state.task in {WAITING, TIMED_OUT}
 
 
@@ -77,7 +103,7 @@ def _ends(world: World, state: State) -> None:
     _require(state.task != WAITING, "the row has ended, and its task waits for ever")
 
 
-def _task(world: World, state: State) -> str:
+def _task(world: Checked, state: State) -> str:
     match world.services.answers[state.task]:
         case Succeed():
             return "told success"

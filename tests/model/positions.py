@@ -4,8 +4,11 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
+from scheduler.core.answers import Answer, Fail
+from scheduler.core.check_replies import Completed, Failed, Report
 from scheduler.core.effects import Delivered, Effect, Pause, Send
 from scheduler.core.instant import Instant
+from scheduler.core.outcome import Outcome
 from scheduler.core.protocol import Poll
 from scheduler.core.timing import Policy
 from scheduler.core.token_row import TokenRow
@@ -103,6 +106,14 @@ class Positions:
         assert effect
         return effect
 
+    def outcome(self, number: int, result: Hashable) -> Outcome:
+        """Give how a poll ends at this position that is told this."""
+        position = self._positions[number]
+        assert position
+        _, outcome = self._played(replace(position, told=(*position.told, result)))
+        assert outcome
+        return outcome
+
     def claim_id(self, number: int) -> str | None:
         """Give the name of the claim that the poll at this position makes."""
         position = self._positions[number]
@@ -139,7 +150,11 @@ class Positions:
         return number
 
     def _replay(self, position: _Position) -> Effect | None:
-        """Give the effect that comes next, None at the end; a pause changes nothing and is over at once."""
+        """Give the effect that comes next, None at the end."""
+        return self._played(position)[0]
+
+    def _played(self, position: _Position) -> tuple[Effect | None, Outcome | None]:
+        """Give the effect that comes next, or the outcome; a pause changes nothing and is over at once."""
         policy = Policy(self._interval, _LEASE_SECONDS, 4, chance=lambda: 1, new_claim_id=lambda: position.claim_id)
         polling = self._protocol(position.row, policy, position.now, position.now)
         closed = False
@@ -151,9 +166,24 @@ class Positions:
                 effect = polling.send(result)
                 while isinstance(effect, Pause):
                     effect = polling.send(None)
-        except StopIteration:
-            return None
-        if closed and isinstance(effect, Send):
-            message = "a poll answers again although it was told that the task is closed"
+        except StopIteration as end:
+            return None, end.value
+        if isinstance(effect, Send):
+            _may_send(effect.answer, position.told, closed=closed)
+        return effect, None
+
+
+def _may_send(answer: Answer, told: tuple[Any, ...], *, closed: bool) -> None:
+    """Hold a poll that is about to answer to what it was told before."""
+    if closed:
+        message = "a poll answers again although it was told that the task is closed"
+        raise Broken(message)
+    reports = [each for each in told if isinstance(each, Report)]
+    kept = any(isinstance(each, TokenRow) and each.pending for each in told)
+    if isinstance(answer, Fail) and answer.error == "PollingExpired" and not kept:
+        if not reports:
+            message = "a job is given up for time though it was not asked once more"
             raise Broken(message)
-        return effect
+        if isinstance(reports[-1], Completed | Failed):
+            message = "a job is given up for time though its last check found it ended"
+            raise Broken(message)

@@ -20,6 +20,7 @@ from tests.model.scenario import EXPIRES_AT, JOB, Scenario
 
 WAITING, TIMED_OUT = 0, 1
 """What became of the task; any other number is that of the answer it was given."""
+_LONG_MS = 3_600_000
 _NOT_FOR_POLLS = ("lastError", "lastPolledAt", "completedAt", "purgeAt")
 
 
@@ -65,7 +66,7 @@ class Services:
                 row, until, result = self.write(state.row, effect)
                 if row == state.row or not self._scenario.leases:
                     return state._replace(row=row), result
-                due = until is not None and until <= clock(state)
+                due = until is not None and until <= self.clock(state)
                 return state._replace(row=row, due=due), result
         message = f"{effect} has no effect"
         raise AssertionError(message)
@@ -81,6 +82,13 @@ class Services:
         if isinstance(effect.answer, Succeed) and self._scenario.refuses_output:
             return WAITING, CallError("InvalidOutput", "no")
         return self.answers.number(effect.answer), {}
+
+    def clock(self, state: State) -> Instant:
+        """Give the time, which only the job's expiry depends on: before it, or at it.
+
+        Leases must outlast the step from the one to the other; without leases a long one leaves polls unhurried.
+        """
+        return EXPIRES_AT if state.expired else EXPIRES_AT - (1 if self._scenario.leases else _LONG_MS)
 
     def write(self, row: int, effect: Write) -> tuple[int, Instant | None, Hashable]:
         """Let the table perform a write: the row after it, since when that is due, and the reply."""
@@ -109,8 +117,3 @@ class Services:
         if number == len(self.rows):
             self.rows.append((kept, read_row(kept) if kept["status"] == {"S": POLLING} else None))
         return number
-
-
-def clock(state: State) -> Instant:
-    """Give the time, which only the job's expiry depends on."""
-    return EXPIRES_AT + 1 if state.expired else EXPIRES_AT

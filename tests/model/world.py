@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Iterator
 from dataclasses import replace
 
-from scheduler.core.check_replies import Unanswered
+from scheduler.core.check_replies import Unanswered, Unasked
 from scheduler.core.effects import (
     Check,
     Claim,
@@ -19,9 +19,10 @@ from scheduler.core.effects import (
     Release,
     Send,
 )
+from scheduler.core.service_calls import Refusal
 from tests.model.positions import IDLE, Broken, Names, Numbered, Positions
 from tests.model.scenario import Design, Scenario
-from tests.model.services import TIMED_OUT, WAITING, Services, State, clock
+from tests.model.services import TIMED_OUT, WAITING, Services, State
 
 _WRITES = (Claim, Keep, Release, Mark, Quarantine)
 _OF_ROWS = (Claim, Keep, Release, Mark)
@@ -59,6 +60,10 @@ class World:
             clean=limits.leases,
         )
 
+    def given_up(self, state: State) -> bool:
+        """Tell whether the attempts of the job are used up, by what its row says."""
+        return int(self.services.rows[state.row][0]["attemptCount"]["N"]) > self.scenario.max_attempts
+
     def moves(self, state: State) -> Iterator[Move]:
         """Give everything that can happen next. Raises Broken where a move by itself breaks an invariant."""
         return ((what, position, self._settled(after)) for what, position, after in self._moves(state))
@@ -94,7 +99,7 @@ class World:
         used = {row.claim_id, *(self.positions.claim_id(position) for position, _ in state.pollers)}
         used |= {_claim_id(self._requests[request]) for request in state.in_flight}
         claim_id = next(name for name in map(str, range(len(used) + 1)) if name not in used)
-        position = self.positions.begin(row, clock(state), claim_id)
+        position = self.positions.begin(row, self.services.clock(state), claim_id)
         return _moved(state, index, position, lease=self.scenario.leases)
 
     def perform(self, state: State, index: int) -> State:
@@ -123,9 +128,10 @@ class World:
 
     def _faults(self, state: State, index: int) -> Iterator[tuple[str, State]]:
         effect = self.positions.effect(state.pollers[index][0])
-        failure = _failure(effect)
+        failure = failure_of(effect)
         if isinstance(effect, Check):
             yield "gets no reply to", self._told(state._replace(checks=state.checks + 1), index, failure)
+            yield "is refused", self._told(state, index, Unasked("busy", Refusal.THROTTLED))
             return
         failed = self._told(state, index, failure)
         yield "fails at", failed
@@ -143,12 +149,14 @@ class World:
     def _fail_on(self, state: State, index: int, kind: type[Effect]) -> State:
         position, lease = state.pollers[index]
         while position != IDLE and isinstance(effect := self.positions.effect(position), kind):
-            position = self.positions.tell(position, _failure(effect))
+            position = self.positions.tell(position, failure_of(effect))
         return _moved(state, index, position, lease=lease)
 
     def _alone(self, state: State, index: int) -> None:
+        # A poll that has yet to win its row does not work on it, nor does one that has only to give it free, once more
+        # where the reply was lost.
         for other, (position, lease) in enumerate(state.pollers):
-            if other != index and lease and not isinstance(self.positions.effect(position), Claim):
+            if other != index and lease and not isinstance(self.positions.effect(position), Claim | Release):
                 message = "two polls work on one row though neither has outlived its lease"
                 raise Broken(message)
 
@@ -226,7 +234,8 @@ class World:
         )
 
 
-def _failure(effect: Effect) -> Hashable:
+def failure_of(effect: Effect) -> Hashable:
+    """Give what a poll is told where its effect failed."""
     match effect:
         case Check():
             return Unanswered("no reply")

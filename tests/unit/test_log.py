@@ -197,6 +197,32 @@ def test_people_get_lines_that_they_can_read() -> None:
 
 
 @pytest.mark.usefixtures("restored_logging")
+def test_a_traceback_on_the_console_is_plain_and_shows_no_local_variable() -> None:
+    stream = lines("info", "console")
+    canary = "s3cret".upper()
+    try:
+        assert canary
+        failing()
+    except ValueError:
+        logger().exception("poll.crashed", job_id="a")
+    text = Text.from_ansi(stream.getvalue()).plain
+    assert "S3CRET" not in text
+    assert "Traceback (most recent call last):" in text
+    assert "ValueError: first\nsecond" in text
+
+
+@pytest.mark.usefixtures("restored_logging")
+def test_a_traceback_on_the_console_moves_no_cursor() -> None:
+    stream = lines("info", "console")
+    try:
+        raise ValueError(NASTY[2])  # noqa: TRY301  its message is what is looked at
+    except ValueError:
+        logger().exception("poll.crashed")
+    assert NASTY[2] not in stream.getvalue()
+    assert "\\x1b[31mred" in stream.getvalue()
+
+
+@pytest.mark.usefixtures("restored_logging")
 def test_a_value_moves_no_cursor_on_the_console_either() -> None:
     stream = lines("info", "console")
     logger().info("poll.in_progress", job_id="\x1b[2Jgone")

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from scheduler.cli import app
+from scheduler.commands.app import app
 from scheduler.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]

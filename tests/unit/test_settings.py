@@ -36,9 +36,12 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "mode": "direct",
         "poller_function": "poc-poller",
         "lambda_batch_size": 1,
+        "lambda_invocation": "wait",
+        "lambda_concurrency": None,
         "token_table": "poc-task-tokens",
         "jobs_table": "poc-jobs",
         "source_function": "poc-simulated-api",
+        "source_batch_size": 1,
         "simulated_api_function": "poc-simulated-api",
         "create_job_function": "poc-create-job",
         "state_machine": "poc-callback-workflow",
@@ -48,6 +51,8 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "due": "auto",
         "shards": 4,
         "retention_days": 7,
+        "hold_seconds": 3_600.0,
+        "hold_rows": 100_000,
         "log_level": "info",
         "log_format": "json",
         "http_host": "127.0.0.1",
@@ -70,6 +75,11 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         ("SOURCE_FUNCTION", "x" * 170, "x" * 170),
         ("LAMBDA_BATCH_SIZE", "1", 1),
         ("LAMBDA_BATCH_SIZE", "100", 100),
+        ("LAMBDA_INVOCATION", "Event", "event"),
+        ("LAMBDA_CONCURRENCY", "1", 1),
+        ("LAMBDA_CONCURRENCY", "100000", 100_000),
+        ("SOURCE_BATCH_SIZE", "1", 1),
+        ("SOURCE_BATCH_SIZE", "100", 100),
         ("TOKEN_TABLE", "a.b-c_D9", "a.b-c_D9"),
         ("TOKEN_TABLE", "x" * 140, "x" * 140),
         ("CONCURRENCY", "1", 1),
@@ -106,6 +116,9 @@ def test_what_is_allowed_is_taken(monkeypatch: pytest.MonkeyPatch, name: str, va
         ("DRAIN_SECONDS", ["-0.1", "901", "nan", "x"], "a number of seconds from 0 to 900"),
         ("MODE", ["both", "directly"], "direct or lambda"),
         ("LAMBDA_BATCH_SIZE", ["0", "101", "1.5", "x"], "a whole number from 1 to 100"),
+        ("LAMBDA_INVOCATION", ["later", "events"], "wait or event"),
+        ("LAMBDA_CONCURRENCY", ["0", "100001", "1.5", "all"], "a whole number from 1 to 100000"),
+        ("SOURCE_BATCH_SIZE", ["0", "101", "1.5", "x"], "a whole number from 1 to 100"),
         ("CONCURRENCY", ["0", "1001", "-1", "1e9"], "a whole number from 1 to 1000"),
         ("SHARDS", ["0", "257", "x"], "a whole number from 1 to 256"),
         ("DUE", ["never"], "auto, scan or index"),
@@ -207,6 +220,29 @@ def test_the_admin_token_is_not_shown_in_an_error_either(monkeypatch: pytest.Mon
     assert "s3cret" not in f"{caught.value} {caught.value!r}"
 
 
+# --- what one invocation of the poller Lambda may take
+
+
+@pytest.mark.parametrize(
+    ("check", "batch", "most"),
+    [("900", "1", "874"), ("874.1", "8", "874"), ("60", "100", "47.8"), ("900", "9", "426.5")],
+)
+def test_polls_that_outlast_an_invocation_are_refused_with_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, check: str, batch: str, most: str
+) -> None:
+    line = refusal(monkeypatch, MODE="lambda", CHECK_TIMEOUT_SECONDS=check, LAMBDA_BATCH_SIZE=batch)
+    assert line == (
+        f"SCHEDULER_CHECK_TIMEOUT_SECONDS={check} with SCHEDULER_LAMBDA_BATCH_SIZE={batch} is not allowed"
+        " in lambda mode, where an invocation may take 900 s: with this batch size it takes"
+        f" a number of seconds from 0.1 to {most}"
+    )
+    assert load(monkeypatch, CHECK_TIMEOUT_SECONDS=most).invoke_seconds <= 900
+
+
+def test_in_direct_mode_a_check_may_take_as_long_as_a_function_may() -> None:
+    assert Settings.load(check_timeout_seconds=900).check_timeout_seconds == 900
+
+
 # --- variables that are no settings
 
 
@@ -223,6 +259,14 @@ def test_a_variable_that_is_no_setting_is_named_with_the_nearest_that_is() -> No
         "SCHEDULER_INTERVALL_SECONDS is not a setting; did you mean SCHEDULER_INTERVAL_SECONDS?",
         "scheduler_shard is not a setting; did you mean SCHEDULER_SHARDS?",
     ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"), [("TABLE", "TOKEN_TABLE"), ("PORT", "HTTP_PORT"), ("INTERVAL", "INTERVAL_SECONDS")]
+)
+def test_a_part_of_a_name_stands_for_the_first_setting_that_has_it(variable: str, meant: str) -> None:
+    (line,) = unknown_variables({f"SCHEDULER_{variable}": "1"})
+    assert line == f"SCHEDULER_{variable} is not a setting; did you mean SCHEDULER_{meant}?"
 
 
 def test_a_variable_that_is_near_to_nothing_is_named_alone() -> None:

@@ -41,6 +41,18 @@ class Table:
         found = reply["Responses"].get(self.name, [])
         return sorted(one["jobId"]["S"] for one in found), [one["jobId"]["S"] for one in left.get("Keys", [])]
 
+    async def update(self, *numbers: int) -> list[str]:
+        """Set a note in rows, in one batch; give how each statement fared."""
+        text = f'UPDATE "{self.name}" SET "note" = ? WHERE "jobId" = ? RETURNING ALL NEW *'  # noqa: S608  the name is ours
+        given = [[{"S": "seen"}, {"S": f"job-{number}"}] for number in numbers]
+        statements = [{"Statement": text, "Parameters": parameters} for parameters in given]
+        reply = await self.client.batch_execute_statement(Statements=statements)
+        return [one["Error"]["Code"] if "Error" in one else one["Item"]["jobId"]["S"] for one in reply["Responses"]]
+
+    async def seen(self, number: int) -> bool:
+        reply = await self.client.get_item(TableName=self.name, Key={"jobId": {"S": f"job-{number}"}})
+        return "note" in reply["Item"]
+
 
 @pytest.fixture
 async def table(dynamodb_local: str) -> AsyncIterator[Table]:
@@ -108,6 +120,26 @@ async def test_a_batch_leaves_some_keys_unprocessed(table: Table) -> None:
     assert await table.batch(1, 2, 3) == (["job-1"], ["job-2", "job-3"])
     assert await table.batch(2, 3) == ([], ["job-2", "job-3"])
     assert await table.batch(2, 3) == (["job-2", "job-3"], [])
+
+
+async def test_statements_of_a_batch_are_refused_inside_a_success(table: Table) -> None:
+    for number in (1, 2, 3):
+        await table.put(number)
+    table.aws.faults.refuse_statements(code="ThrottlingError", count=2)
+    table.aws.faults.refuse_statements(code="InternalServerError", applied=True)
+    assert await table.update(1, 2, 3) == ["job-1", "ThrottlingError", "ThrottlingError"]
+    assert [await table.seen(number) for number in (1, 2, 3)] == [True, False, False]
+    assert await table.update(2, 3) == ["job-2", "InternalServerError"]
+    assert await table.seen(3)
+    assert await table.update(3, 9) == ["job-3", "ConditionalCheckFailed"]
+    assert (table.aws.calls["BatchExecuteStatement"], table.aws.statements) == (3, 7)
+
+
+async def test_a_batch_may_be_refused_whole(table: Table) -> None:
+    await table.put(1)
+    table.aws.faults.refuse_statements(code="ThrottlingError", count=9)
+    assert await table.update(1) == ["ThrottlingError"]
+    assert not await table.seen(1)
 
 
 async def test_without_a_dynamodb_its_calls_are_refused(clients: Any) -> None:

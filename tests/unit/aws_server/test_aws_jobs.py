@@ -62,6 +62,37 @@ async def test_each_bad_reply_is_as_scripted_and_then_the_job_goes_on(aws: AwsSe
     assert aws.jobs.checks("job-1") == 8
 
 
+async def ask_together(clients: Any, *job_ids: str) -> tuple[str | None, bytes]:
+    payload = json.dumps({"action": "CHECK_STATUS", "jobIds": job_ids})
+    reply = await clients.functions.invoke(FunctionName=SOURCE, Payload=payload)
+    async with reply["Payload"] as stream:
+        return reply.get("FunctionError"), await stream.read()
+
+
+async def test_several_jobs_are_checked_together_in_the_order_asked(aws: AwsServer, clients: Any) -> None:
+    aws.jobs.add("job-1", polls=2)
+    aws.jobs.add("job-2", fail_with="no disk")
+    failed, body = await ask_together(clients, "job-2", "nobody", "job-1")
+    results = json.loads(body)["results"]
+    assert (failed, [each.get("status") for each in results]) == (None, ["FAILED", None, "IN_PROGRESS"])
+    assert aws.jobs.asked_together() == [["job-2", "nobody", "job-1"]]
+    assert aws.jobs.all_checks() == {"job-1": 1, "job-2": 1, "nobody": 1}
+
+
+async def test_what_one_of_several_jobs_does_to_the_function_or_its_reply_is_done_to_all(
+    aws: AwsServer, clients: Any
+) -> None:
+    aws.jobs.add("job-1", polls=9)
+    aws.jobs.add("job-2", script=["function_error", "not_json", "nan", "throttled"])
+    failed, body = await ask_together(clients, "job-1", "job-2")
+    assert (failed, json.loads(body)["errorType"]) == ("Unhandled", "RuntimeError")
+    with pytest.raises(ValueError, match="Expecting value"):
+        json.loads((await ask_together(clients, "job-1", "job-2"))[1])
+    assert b"NaN" in (await ask_together(clients, "job-1", "job-2"))[1]
+    with pytest.raises(clients.functions.exceptions.TooManyRequestsException):
+        await ask_together(clients, "job-1", "job-2")
+
+
 async def test_a_job_that_nobody_added_is_unknown_and_its_checks_are_counted(aws: AwsServer, clients: Any) -> None:
     assert "unknown job" in json.loads((await ask(clients, "nobody"))[1])["error"]
     assert aws.jobs.checks("nobody") == 1
@@ -147,3 +178,43 @@ def test_no_reply_in_time_is_a_time_out_for_the_sdk() -> None:
         with pytest.raises(ReadTimeoutError):
             functions.invoke(FunctionName=SOURCE, Payload="{}")
         functions.close()
+
+
+async def hand_over(clients: Any, name: str = "later") -> int:
+    reply = await clients.functions.invoke(FunctionName=name, Payload=b'{"jobId": "a"}', InvocationType="Event")
+    async with reply["Payload"] as stream:
+        assert await stream.read() == b""
+    status: int = reply["StatusCode"]
+    return status
+
+
+@pytest.mark.parametrize("deliveries", [0, 1, 2])
+async def test_an_event_is_taken_at_once_and_run_beside_as_often_as_ordered(
+    aws: AwsServer, clients: Any, deliveries: int
+) -> None:
+    run: list[Any] = []
+    gate = asyncio.Event()
+
+    async def later(event: Any) -> None:
+        run.append(event)
+        await gate.wait()
+        message = "nobody hears of it"
+        raise RuntimeError(message)
+
+    aws.functions.add("later", later)
+    aws.functions.deliver(deliveries)
+    assert await hand_over(clients) == 202
+    gate.set()
+    await aws.functions.settled()
+    assert run == [{"jobId": "a"}] * deliveries
+
+
+async def test_an_event_for_a_function_that_is_not_there_is_refused(clients: Any) -> None:
+    with pytest.raises(clients.functions.exceptions.ResourceNotFoundException):
+        await hand_over(clients)
+
+
+async def test_an_event_that_is_throttled_is_not_run(aws: AwsServer, clients: Any) -> None:
+    aws.faults.fail("Invoke", code="TooManyRequestsException")
+    with pytest.raises(clients.functions.exceptions.TooManyRequestsException):
+        await hand_over(clients, SOURCE)

@@ -1,11 +1,12 @@
 """Step Functions as AWS documents it."""
 
+import asyncio
 import json
 from collections.abc import Awaitable
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.aws_server import AwsServer
 
@@ -42,9 +43,26 @@ async def test_a_second_answer_is_refused_and_counted_as_offered(aws: AwsServer,
     assert await refused(clients.states.send_task_success(taskToken=token, output="1")) == "TaskTimedOut"
     assert await refused(clients.states.send_task_failure(taskToken=token)) == "TaskTimedOut"
     assert await refused(clients.states.send_task_heartbeat(taskToken=token)) == "TaskTimedOut"
-    assert (len(aws.ledger[token]), aws.ledger.offered(token), aws.ledger.answered_twice()) == (1, 3, [])
+    assert (len(aws.ledger[token]), aws.ledger.offered(token), aws.ledger.repeated()) == (1, 3, [token])
     assert [offer.told for offer in aws.ledger.offers(token)] == ["ok", "TaskTimedOut", "TaskTimedOut"]
     assert [offer.effect for offer in aws.ledger.heartbeats(token)] == ["TaskTimedOut"]
+
+
+async def test_an_answer_offered_again_is_a_repeat_only_where_somebody_knew_that_it_was_taken(
+    aws: AwsServer, clients: Any
+) -> None:
+    unheard, at_once, known = (aws.tokens.waiting() for _ in range(3))
+    with aws.faults.drop_reply("SendTaskSuccess", applied=True), pytest.raises(BotoCoreError):
+        await clients.states.send_task_success(taskToken=unheard, output="1")
+    await refused(clients.states.send_task_success(taskToken=unheard, output="1"))
+    with aws.faults.hold("SendTaskSuccess", times=2, after_apply=True) as held:
+        both = [asyncio.create_task(clients.states.send_task_success(taskToken=at_once, output="1")) for _ in range(2)]
+        await asyncio.to_thread(held.wait, 2)
+    await asyncio.gather(*both, return_exceptions=True)
+    assert aws.ledger.repeated() == []
+    await clients.states.send_task_success(taskToken=known, output="1")
+    await refused(clients.states.send_task_failure(taskToken=known))
+    assert aws.ledger.repeated() == [known]
 
 
 async def test_a_token_is_long_like_those_of_aws_and_no_two_are_alike(aws: AwsServer) -> None:

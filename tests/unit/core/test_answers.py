@@ -94,3 +94,17 @@ def test_a_kept_answer_comes_back_as_it_was(answer: Answer, tries: int) -> None:
 def test_a_kept_answer_of_another_shape_is_refused(kept: dict[str, Any]) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
         read_pending(kept)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_what_json_cannot_say_is_never_sent(number: float) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        succeed({"r": number})
+
+
+@pytest.mark.parametrize("text", ["plain", "é", "\ud800"])
+def test_an_output_has_no_blanks_between_its_parts(text: str) -> None:
+    answer = succeed({"a": text, "b": [1, 2]})
+    assert isinstance(answer, Succeed)
+    assert " " not in answer.output
+    assert answer.output.endswith(',"b":[1,2]}')

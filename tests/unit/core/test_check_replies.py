@@ -14,7 +14,6 @@ from scheduler.core.check_replies import (
     read_function_error,
     read_reply,
 )
-from scheduler.core.invocation import Invocation, NoInvocation, check_payload, read_check
 
 
 def read(reply: Any) -> Report:
@@ -94,23 +93,6 @@ def test_only_the_beginning_of_a_long_reply_is_shown(reply: Any) -> None:
 )
 def test_a_function_that_raised_says_nothing_of_the_job(payload: bytes, error: str) -> None:
     assert read_function_error(payload) == Unanswered(error)
-
-
-def test_an_invocation_that_failed_is_no_success_whatever_it_says() -> None:
-    assert isinstance(read_check(Invocation(b'{"status": "COMPLETED"}', failed=True)), Unanswered)
-
-
-@pytest.mark.parametrize("unusable", [True, False])
-def test_a_function_that_could_not_be_invoked_says_nothing(*, unusable: bool) -> None:
-    assert read_check(NoInvocation("no such function", unusable=unusable)) == Unanswered("no such function", unusable)
-
-
-def test_an_invocation_is_read_as_a_reply() -> None:
-    assert read_check(Invocation(b'{"status": "IN_PROGRESS"}')) == InProgress()
-
-
-def test_a_status_is_asked_by_job_id() -> None:
-    assert json.loads(check_payload('a"é')) == {"action": "CHECK_STATUS", "jobId": 'a"é'}
 
 
 def test_a_number_too_large_to_be_one_is_refused() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from scheduler.core.answers import Answer, Fail, PendingAnswer, Succeed
-from scheduler.core.check_replies import Completed, Failed, InProgress, Report, Unanswered
+from scheduler.core.check_replies import Completed, Failed, InProgress, Report, Unanswered, Unasked
 from scheduler.core.effects import (
     Check,
     Claim,
@@ -23,13 +23,17 @@ from scheduler.core.effects import (
     Release,
     Send,
 )
+from scheduler.core.home import Home
 from scheduler.core.instant import Instant, parse_iso
 from scheduler.core.outcome import Kind, Outcome
 from scheduler.core.protocol import Poll, poll, quarantine
 from scheduler.core.row_reader import MalformedRowError
+from scheduler.core.service_calls import Refusal
 from scheduler.core.states import EndState
 from scheduler.core.timing import Policy
+from scheduler.core.token_doubt import MOST_CLOSED_IN_A_ROW, TRY_EVERY_MS
 from scheduler.core.token_row import TokenRow
+from scheduler.core.trouble import Part, Trouble
 from scheduler.core.verdicts import answer_for
 from tests.fakes import fixed_policy, token_row
 
@@ -40,10 +44,12 @@ NEXT_POLL = TICK + 60_000
 DELIVERED = Delivery(Delivered.DELIVERED)
 CLOSED = Delivery(Delivered.CLOSED, "TaskTimedOut: it is over")
 REFUSED = Delivery(Delivered.REFUSED, "InvalidOutput: it is not JSON")
-THROTTLED = Delivery(Delivered.DEFERRED, "ThrottlingException: slow down")
+THROTTLED = Delivery(Delivered.DEFERRED, "ThrottlingException: slow down", Refusal.THROTTLED)
+UNKNOWN_TOKEN = Delivery(Delivered.CLOSED, "InvalidToken: no such token", unknown=True)
 UNKNOWN = Unanswered("no such job", unknown_job=True)
 NO_REPLY = Delivery(Delivered.DEFERRED, "ReadTimeoutError: no reply")
 DONE = Completed({"status": "COMPLETED"})
+UNASKED = Unasked("TooManyRequestsException: slow down", Refusal.THROTTLED)
 FAULT = MalformedRowError("expiresAt", None, "is missing")
 KEPT = Succeed('{"kept":1}')
 
@@ -109,10 +115,23 @@ def test_a_lost_claim_ends_the_poll_in_silence() -> None:
     assert (outcome.kind, outcome.claimed, outcome.error) == (Kind.LOST, False, None)
 
 
-def test_a_claim_that_failed_leaves_the_row_for_later() -> None:
-    effects, outcome = play(begin(token_row()), Failure("throttled"))
+def test_a_claim_that_failed_leaves_the_row_for_later_and_is_the_table_s_trouble() -> None:
+    effects, outcome = play(begin(token_row()), Failure("throttled", refusal=Refusal.THROTTLED))
     assert kinds(effects) == [Claim]
     assert (outcome.kind, outcome.claimed, outcome.error) == (Kind.UNREACHED, False, "throttled")
+    assert outcome.troubles == (Trouble(Part.TABLE, "throttled", "throttled", Refusal.THROTTLED),)
+
+
+def test_a_claim_that_was_lost_or_won_is_nobody_s_trouble() -> None:
+    row, won = claimed()
+    assert play(begin(row), Lost())[1].troubles == ()
+    assert play(begin(row), won, InProgress())[1].troubles == ()
+
+
+def test_no_error_of_a_claim_shows_the_token() -> None:
+    row = token_row()
+    _, outcome = play(begin(row), Failure(f"no {row.token.reveal()} here"))
+    assert row.token.reveal() not in f"{outcome.error} {outcome.troubles}"
 
 
 def test_a_row_that_its_own_claim_shows_to_be_malformed_is_quarantined() -> None:
@@ -134,24 +153,62 @@ def test_a_row_that_names_a_source_unknown_here_is_left_alone_without_any_effect
     assert (outcome.kind, outcome.claimed) == (Kind.LEFT_ALONE, False)
 
 
+@pytest.mark.parametrize(
+    "home", [Home("eu-west-1"), Home("us-east-1", "111111111111")], ids=["of another region", "of another account"]
+)
+def test_a_row_whose_execution_is_elsewhere_is_left_alone_without_any_effect(home: Home) -> None:
+    effects, outcome = play(begin(token_row(), replace(fixed_policy(), home=home)))
+    assert effects == []
+    assert (outcome.kind, outcome.claimed, outcome.troubles) == (Kind.LEFT_ALONE, False, ())
+    assert str(outcome.error).startswith("its execution is in ")
+
+
 # --- giving up
 
 
-def test_a_job_past_its_time_is_given_up_without_a_check() -> None:
+@pytest.mark.parametrize("report", [InProgress(), Unanswered("it sleeps")], ids=str)
+def test_a_job_past_its_time_is_asked_once_more_and_then_given_up(report: Report) -> None:
     row, won = claimed(expires_at=NOW - 1)
-    effects, outcome = play(begin(row), won, DELIVERED, None)
+    effects, outcome = play(begin(row), won, report, DELIVERED, None)
     cause = "job job-1 had not ended by 2026-01-01T00:09:59.999Z"
+    if isinstance(report, Unanswered):
+        cause += "; the last check that failed: it sleeps"
     assert effects[1:] == [
+        Check(won),
         Send(row.token, Fail("PollingExpired", cause, EndState.EXPIRED)),
         marked(won, EndState.EXPIRED, NOW),
     ]
     assert outcome.end_state is EndState.EXPIRED
 
 
-def test_a_job_is_still_checked_at_the_very_instant_it_expires() -> None:
+@pytest.mark.parametrize(
+    ("report", "end_state"), [(DONE, EndState.COMPLETED), (Failed("no paper"), EndState.FAILED)], ids=str
+)
+def test_the_end_of_a_job_past_its_time_wins_over_its_expiry(report: Report, end_state: EndState) -> None:
+    row, won = claimed(expires_at=NOW - 3_600_000)
+    effects, outcome = play(begin(row), won, report, DELIVERED, None)
+    assert effects[2:] == [Send(row.token, decided(won, report)), marked(won, end_state, NOW)]
+    assert outcome.end_state is end_state
+
+
+def test_the_check_at_the_very_instant_a_job_expires_is_its_last() -> None:
     row, won = claimed(expires_at=NOW)
-    effects, _ = play(begin(row), won, InProgress())
-    assert kinds(effects) == [Claim, Check]
+    effects, _ = play(begin(row), won, InProgress(), DELIVERED, None)
+    assert kinds(effects) == [Claim, Check, Send, Mark]
+
+
+def test_a_job_past_its_time_whose_source_cannot_be_asked_goes_on_waiting() -> None:
+    row, won = claimed(expires_at=NOW - 1)
+    effects, outcome = play(begin(row), won, UNASKED, None)
+    assert kinds(effects) == [Claim, Check, Release]
+    assert outcome.kind is Kind.UNASKED
+
+
+def test_a_job_long_past_its_time_whose_source_cannot_be_asked_is_given_up() -> None:
+    row, won = claimed(expires_at=NOW - 600_000)
+    effects, outcome = play(begin(row), won, UNASKED, DELIVERED, None)
+    assert kinds(effects) == [Claim, Check, Send, Mark]
+    assert outcome.end_state is EndState.EXPIRED
 
 
 @pytest.mark.parametrize("most", [0, 1, 3])
@@ -173,10 +230,17 @@ def test_a_job_gets_just_as_many_checks_as_it_has_attempts(most: int) -> None:
     assert ended == Send(row.token, Fail("MaxAttemptsExceeded", cause, EndState.MAX_ATTEMPTS))
 
 
-def test_a_job_past_its_time_and_its_attempts_is_called_expired() -> None:
+def test_a_job_past_its_time_and_its_attempts_is_given_up_for_its_attempts_without_a_check() -> None:
     row, won = claimed(expires_at=NOW - 1, attempt_count=10)
     effects, _ = play(begin(row), won, DELIVERED, None)
-    assert effects[-1] == marked(won, EndState.EXPIRED, NOW)
+    assert kinds(effects) == [Claim, Send, Mark]
+    assert effects[-1] == marked(won, EndState.MAX_ATTEMPTS, NOW)
+
+
+def test_a_job_out_of_turn_with_its_attempts_used_up_is_given_up_once_it_has_expired() -> None:
+    row = token_row(attempt_count=10, max_attempts=10, next_poll_at=NOW + 1, expires_at=NOW)
+    effects, _ = play(begin(row), row.claimed("claim-1"), DELIVERED, None)
+    assert kinds(effects) == [Claim, Send, Mark]
 
 
 # --- in progress
@@ -186,7 +250,8 @@ def test_a_job_in_progress_needs_no_write_besides_the_claim() -> None:
     row, won = claimed()
     effects, outcome = play(begin(row), won, InProgress())
     assert effects[1:] == [Check(won)]
-    assert Outcome(Kind.IN_PROGRESS, "job-1", row.execution_id, 1, 10, claimed=True) == outcome
+    worked = frozenset({Part.TABLE, Part.SOURCE})
+    assert Outcome(Kind.IN_PROGRESS, "job-1", row.execution_id, 1, 10, claimed=True, worked=worked) == outcome
 
 
 @pytest.mark.parametrize("told", [None, Lost(), Failure("throttled")])
@@ -205,11 +270,37 @@ def test_a_heartbeat_is_sent_while_the_job_is_in_progress() -> None:
 
 
 @pytest.mark.parametrize("beat", [THROTTLED, NO_REPLY, REFUSED])
-def test_a_heartbeat_that_did_not_get_through_ends_nothing(beat: Delivery) -> None:
+def test_a_heartbeat_that_did_not_get_through_ends_nothing_and_is_told(beat: Delivery) -> None:
     row, won = claimed(heartbeat=True)
     effects, outcome = play(begin(row), won, InProgress(), beat)
     assert kinds(effects) == [Claim, Check, Heartbeat]
     assert (outcome.kind, outcome.end_state) == (Kind.IN_PROGRESS, None)
+    reason = "throttled" if beat.refusal else "refused"
+    assert outcome.troubles == (Trouble(Part.HEARTBEATS, reason, beat.error, beat.refusal),)
+
+
+@pytest.mark.parametrize("report", [Unanswered("it sleeps"), UNASKED], ids=str)
+def test_a_task_gets_its_heartbeat_while_its_source_does_not_answer(report: Report) -> None:
+    row, won = claimed(heartbeat=True)
+    effects, outcome = play(begin(row), won, report, DELIVERED, None)
+    assert kinds(effects) == [Claim, Check, Heartbeat, Release]
+    assert outcome.end_state is None
+
+
+def test_a_task_gets_its_heartbeat_while_its_answer_waits() -> None:
+    row, won = claimed(heartbeat=True)
+    told = (won, DONE, THROTTLED, None, THROTTLED, None, THROTTLED, None, DELIVERED)
+    effects, outcome = play(begin(row), *told)
+    assert kinds(effects)[-2:] == [Keep, Heartbeat]
+    assert outcome.kind is Kind.DEFERRED
+
+
+def test_a_heartbeat_that_finds_the_token_closed_ends_a_row_whose_answer_waits() -> None:
+    row, won = claimed(heartbeat=True)
+    told = (won, DONE, THROTTLED, None, THROTTLED, None, THROTTLED, None, CLOSED, None)
+    effects, outcome = play(begin(row), *told)
+    assert effects[-1] == marked(won, EndState.CLOSED, NOW, CLOSED.error)
+    assert outcome.end_state is EndState.CLOSED
 
 
 def test_a_heartbeat_that_finds_the_token_closed_ends_the_row() -> None:
@@ -219,8 +310,8 @@ def test_a_heartbeat_that_finds_the_token_closed_ends_the_row() -> None:
     assert (outcome.kind, outcome.end_state, outcome.answer) == (Kind.ENDED, EndState.CLOSED, None)
 
 
-@pytest.mark.parametrize("report", [DONE, Failed("no paper"), Unanswered("it sleeps")])
-def test_no_heartbeat_is_sent_unless_the_job_is_known_to_go_on(report: Report) -> None:
+@pytest.mark.parametrize("report", [DONE, Failed("no paper")])
+def test_no_heartbeat_is_sent_for_a_job_that_has_ended(report: Report) -> None:
     row, won = claimed(heartbeat=True)
     polling = begin(row)
     next(polling)
@@ -237,13 +328,39 @@ def test_a_check_that_failed_is_noted_and_ends_nothing(interval: int) -> None:
     effects, outcome = play(begin(row), won, Unanswered("it sleeps"), None)
     assert effects[2:] == [Release(won, TICK + interval * 1_000, "it sleeps")]
     assert (outcome.kind, outcome.claimed, outcome.error) == (Kind.CHECK_FAILED, True, "it sleeps")
-    assert (outcome.end_state, outcome.halt) == (None, False)
+    assert (outcome.end_state, outcome.troubles) == (None, ())
 
 
-def test_a_source_that_does_not_exist_is_told_apart() -> None:
+# --- a check that was not made
+
+
+@pytest.mark.parametrize("refusal", Refusal)
+def test_a_check_that_never_reached_the_source_spends_nothing_and_is_the_source_s_trouble(refusal: Refusal) -> None:
+    row, won = claimed(unknown_checks=2, next_poll_at=NOW - 5_000)
+    effects, outcome = play(begin(row), won, Unasked("no", refusal), None)
+    assert effects[2:] == [Release(won, NOW - 5_000, "no", 2, unspent=True)]
+    assert (outcome.kind, outcome.claimed, outcome.error) == (Kind.UNASKED, True, "no")
+    assert outcome.troubles == (Trouble(Part.SOURCE, refusal.value, "no", refusal),)
+
+
+@pytest.mark.parametrize(("next_poll_at", "again"), [(None, NOW), (NOW - 9, NOW - 9), (NOW + 99_000, NEXT_POLL)])
+def test_a_row_whose_check_was_not_made_keeps_its_place(next_poll_at: int | None, again: int) -> None:
+    row, won = claimed(next_poll_at=next_poll_at)
+    effects, _ = play(begin(row), won, UNASKED, None)
+    (release,) = effects[2:]
+    assert isinstance(release, Release)
+    assert release.until == again
+
+
+def test_a_release_that_gives_an_attempt_back_is_tried_again_and_any_other_is_not() -> None:
     row, won = claimed()
-    _, outcome = play(begin(row), won, Unanswered("no such function", unusable=True), None)
-    assert outcome.halt
+    failed = Failure("throttled", refusal=Refusal.THROTTLED)
+    effects, outcome = play(begin(row), won, UNASKED, failed, None, failed, None, failed)
+    assert kinds(effects)[2:] == [Release, Pause, Release, Pause, Release]
+    assert [trouble.part for trouble in outcome.troubles] == [Part.SOURCE, Part.TABLE]
+    effects, outcome = play(begin(row), won, Unanswered("it sleeps"), failed)
+    assert kinds(effects)[2:] == [Release]
+    assert [trouble.part for trouble in outcome.troubles] == [Part.TABLE]
 
 
 @pytest.mark.parametrize(("before", "after"), [(0, 1), (1, 2)])
@@ -279,12 +396,6 @@ def test_a_job_that_is_due_with_its_attempts_used_up_is_given_up(next_poll_at: i
     effects, outcome = play(begin(row), row.claimed("claim-1"), DELIVERED, None)
     assert kinds(effects) == [Claim, Send, Mark]
     assert outcome.end_state is EndState.MAX_ATTEMPTS
-
-
-def test_an_attempt_at_a_source_that_cannot_be_used_is_given_back() -> None:
-    row, won = claimed()
-    effects, _ = play(begin(row), won, Unanswered("denied", unusable=True), None)
-    assert effects[2:] == [Release(won, TICK + 60_000, "denied", unspent=True)]
 
 
 def test_an_answer_is_kept_at_once_where_the_retry_budget_is_used_up() -> None:
@@ -331,11 +442,47 @@ def test_a_mark_that_fails_is_tried_again_after_a_pause() -> None:
     assert (outcome.end_state, outcome.unmarked) == (EndState.COMPLETED, None)
 
 
-def test_a_mark_that_fails_three_times_shows_in_the_outcome() -> None:
+def test_a_mark_that_fails_three_times_shows_in_the_outcome_and_is_the_table_s_trouble() -> None:
     row, won = claimed()
     failed = Failure("throttled")
-    _, outcome = play(begin(row), won, DONE, DELIVERED, failed, None, failed, None, failed)
+    effects, outcome = play(begin(row), won, DONE, DELIVERED, failed, None, failed, None, failed)
+    assert kinds(effects)[3:] == [Mark, Pause, Mark, Pause, Mark]
     assert (outcome.end_state, outcome.error, outcome.unmarked) == (EndState.COMPLETED, None, "throttled")
+    assert outcome.troubles == (Trouble(Part.TABLE, "refused", "throttled"),)
+
+
+def test_a_mark_is_not_tried_again_where_the_retry_budget_is_used_up() -> None:
+    row, won = claimed()
+    policy = fixed_policy()
+    policy.retries.left = 0.5
+    effects, outcome = play(begin(row, policy), won, DONE, DELIVERED, Failure("throttled"))
+    assert kinds(effects)[3:] == [Mark]
+    assert outcome.unmarked == "throttled"
+
+
+def test_a_mark_that_is_tried_again_costs_a_retry() -> None:
+    row, won = claimed()
+    policy = fixed_policy()
+    play(begin(row, policy), won, DONE, DELIVERED, Failure("throttled"), None, None)
+    assert policy.retries.left == pytest.approx(99)  # an answer that is taken earns nothing more where all is there
+
+
+def test_a_mark_that_the_table_refuses_for_the_row_s_own_content_is_not_the_table_s_trouble() -> None:
+    row, won = claimed()
+    full = Failure("ValidationException: Item size", refused=True)
+    _, outcome = play(begin(row), won, DONE, DELIVERED, full, None, full, None, full)
+    assert (outcome.unmarked, outcome.troubles) == ("ValidationException: Item size", ())
+
+
+def test_no_error_of_a_mark_or_a_keep_shows_the_token() -> None:
+    row, won = claimed()
+    failed = Failure(f"no {row.token.reveal()} here")
+    marking = play(begin(row), won, DONE, DELIVERED, failed, None, failed, None, failed)[1]
+    tried = (THROTTLED, None, THROTTLED, None, THROTTLED)
+    keeping = play(begin(row), won, DONE, *tried, failed, None, failed, None, failed)[1]
+    for outcome in (marking, keeping):
+        assert outcome.unmarked == f"no {row.token} here"
+        assert row.token.reveal() not in str(outcome.troubles)
 
 
 def test_a_claim_that_the_table_refuses_sets_the_row_aside() -> None:
@@ -360,13 +507,96 @@ def test_a_quarantine_that_the_table_refuses_is_tried_with_less_and_less() -> No
     assert (outcome.kind, outcome.error) == (Kind.REFUSED, "ValidationException: too large")
 
 
-def test_a_source_or_an_answer_that_is_denied_halts_the_tick() -> None:
+@pytest.mark.parametrize("refusal", [*Refusal, None])
+def test_an_answer_that_did_not_get_through_is_the_answers_trouble_and_no_other(refusal: Refusal | None) -> None:
     row, won = claimed()
-    _, outcome = play(begin(row), won, Unanswered("denied", unusable=True), None)
-    assert outcome.halt
-    denied = Delivery(Delivered.DEFERRED, "AccessDenied: no", unusable=True)
-    _, outcome = play(begin(row), won, DONE, denied, None, denied, None, denied, None)
-    assert (outcome.kind, outcome.halt) == (Kind.DEFERRED, True)
+    kept = Delivery(Delivered.DEFERRED, "no", refusal)
+    _, outcome = play(begin(row), won, DONE, kept, None, kept, None, kept, None)
+    assert outcome.kind is Kind.DEFERRED
+    assert outcome.troubles == (Trouble(Part.ANSWERS, refusal.value if refusal else "refused", "no", refusal),)
+
+
+def test_an_answer_that_got_through_in_the_end_is_nobody_s_trouble() -> None:
+    row, won = claimed()
+    _, outcome = play(begin(row), won, DONE, THROTTLED, None, DELIVERED, None)
+    assert outcome.troubles == ()
+
+
+# --- Step Functions of another region
+
+
+def doubtful() -> Policy:
+    """Give a policy of a process that has met as many unknown tokens in a row as close their rows."""
+    policy = fixed_policy()
+    for _ in range(MOST_CLOSED_IN_A_ROW):
+        assert policy.doubt.closes()
+    return policy
+
+
+def test_only_so_many_rows_in_a_row_are_closed_for_an_unknown_token() -> None:
+    policy, ends = fixed_policy(), []
+    for number in range(MOST_CLOSED_IN_A_ROW + 3):
+        row, won = claimed()
+        polling = poll(row, policy, NOW + number * TRY_EVERY_MS, TICK)
+        _, outcome = play(polling, won, DONE, UNKNOWN_TOKEN, None)
+        ends.append(outcome.end_state or outcome.kind)
+    assert ends == [EndState.CLOSED] * MOST_CLOSED_IN_A_ROW + [Kind.DEFERRED] * 3
+
+
+def test_an_answer_that_is_taken_between_them_lets_unknown_tokens_close_their_rows_again() -> None:
+    policy = doubtful()
+    row, won = claimed()
+    play(begin(row, policy), won, DONE, DELIVERED, None)
+    _, outcome = play(begin(row, policy), won, DONE, UNKNOWN_TOKEN, None)
+    assert outcome.end_state is EndState.CLOSED
+
+
+def test_a_token_that_was_used_or_timed_out_closes_its_row_whatever_the_doubt() -> None:
+    row, won = claimed()
+    _, outcome = play(begin(row, doubtful()), won, DONE, CLOSED, None)
+    assert outcome.end_state is EndState.CLOSED
+
+
+def test_with_doubt_one_kept_answer_is_tried_now_and_then_and_the_others_are_kept_unsent() -> None:
+    policy, sent = doubtful(), []
+    for late in (0, 1, TRY_EVERY_MS - 1, TRY_EVERY_MS, TRY_EVERY_MS + 1):
+        row, won = claimed(pending=PendingAnswer(KEPT, 1))
+        polling = poll(row, policy, NOW + late, TICK)
+        next(polling)
+        effect = polling.send(won)
+        sent.append(isinstance(effect, Send))
+        if sent[-1]:
+            effect = polling.send(UNKNOWN_TOKEN)
+        assert isinstance(effect, Keep)
+    assert sent == [True, False, False, True, False]
+
+
+def test_with_doubt_an_answer_that_was_never_sent_is_tried_all_the_same() -> None:
+    row, won = claimed()
+    policy = doubtful()
+    for _ in range(2):
+        effects, _ = play(begin(row, policy), won, DONE, UNKNOWN_TOKEN, None)
+        assert kinds(effects)[2:] == [Send, Keep]
+
+
+def test_an_answer_that_is_kept_for_doubt_says_why_to_anybody() -> None:
+    policy = doubtful()
+    row, won = claimed()
+    reason = "Step Functions knows none of our task tokens: is it of another region or account?"
+    effects, tried = play(begin(row, policy), won, DONE, UNKNOWN_TOKEN, None)
+    assert kinds(effects)[2:] == [Send, Keep]
+    policy.doubt.may_try(NOW)
+    row, won = claimed(pending=PendingAnswer(KEPT, 1))
+    effects, untried = play(begin(row, policy), won, None)
+    assert kinds(effects)[1:] == [Keep]
+    for outcome, error in ((tried, UNKNOWN_TOKEN.error), (untried, None)):
+        (trouble,) = outcome.troubles
+        assert (trouble.part, trouble.reason, outcome.kind) == (Part.ANSWERS, reason, Kind.DEFERRED)
+        assert trouble.error == (error or outcome.error)
+        assert outcome.end_state is None
+
+
+# --- closed and refused
 
 
 def test_a_token_that_somebody_else_closed_ends_the_row_as_closed() -> None:
@@ -456,6 +686,38 @@ def test_what_is_kept_after_a_refused_success_is_the_failure() -> None:
     assert isinstance(effects[-1].pending.answer, Fail)
 
 
+# --- what of the surroundings worked
+
+
+@pytest.mark.parametrize(
+    ("changes", "told", "worked"),
+    [
+        ({}, [InProgress()], [Part.TABLE, Part.SOURCE]),
+        ({}, [Unanswered("it sleeps"), None], [Part.TABLE, Part.SOURCE]),
+        ({}, [UNASKED, None], [Part.TABLE]),
+        ({}, [DONE, DELIVERED, None], [Part.TABLE, Part.SOURCE, Part.ANSWERS]),
+        ({}, [DONE, CLOSED, None], [Part.TABLE, Part.SOURCE]),
+        ({}, [DONE, THROTTLED, None, THROTTLED, None, THROTTLED, None], [Part.TABLE, Part.SOURCE]),
+        ({"heartbeat": True}, [InProgress(), DELIVERED], [Part.TABLE, Part.SOURCE, Part.HEARTBEATS]),
+        ({"heartbeat": True}, [UNASKED, DELIVERED, None], [Part.TABLE, Part.HEARTBEATS]),
+        ({"heartbeat": True}, [InProgress(), THROTTLED], [Part.TABLE, Part.SOURCE]),
+        ({"attempt_count": 10}, [DELIVERED, None], [Part.TABLE, Part.ANSWERS]),
+        ({"pending": PendingAnswer(KEPT, 2)}, [DELIVERED, None], [Part.TABLE, Part.ANSWERS]),
+    ],
+)
+def test_an_outcome_says_what_did_as_it_was_asked(
+    changes: dict[str, Any], told: list[object], worked: list[Part]
+) -> None:
+    row, won = claimed(**changes)
+    _, outcome = play(begin(row), won, *told)
+    assert outcome.worked == frozenset(worked)
+
+
+@pytest.mark.parametrize("told", [Lost(), Failure("throttled")], ids=str)
+def test_a_claim_that_was_not_won_shows_nothing_to_work(told: object) -> None:
+    assert play(begin(token_row()), told)[1].worked == frozenset()
+
+
 # --- quarantine
 
 
@@ -464,7 +726,15 @@ def test_what_is_kept_after_a_refused_success_is_the_failure() -> None:
     [
         (None, Outcome(Kind.ENDED, "job-1", end_state=EndState.QUARANTINED, error="expiresAt is missing")),
         (Lost(), Outcome(Kind.LOST, "job-1")),
-        (Failure("throttled"), Outcome(Kind.UNREACHED, "job-1", error="throttled")),
+        (
+            Failure("throttled", refusal=Refusal.THROTTLED),
+            Outcome(
+                Kind.UNREACHED,
+                "job-1",
+                error="throttled",
+                troubles=(Trouble(Part.TABLE, "throttled", "throttled", Refusal.THROTTLED),),
+            ),
+        ),
     ],
 )
 def test_a_malformed_row_is_set_aside_and_its_task_left_waiting(told: object, outcome: Outcome) -> None:
@@ -473,7 +743,8 @@ def test_a_malformed_row_is_set_aside_and_its_task_left_waiting(told: object, ou
 
 def test_an_answer_that_could_not_be_kept_shows_in_the_outcome() -> None:
     row, won = claimed()
-    told = (won, DONE, THROTTLED, None, THROTTLED, None, THROTTLED, Failure("ValidationException: too large"))
+    too_large = Failure("ValidationException: too large")
+    told = (won, DONE, THROTTLED, None, THROTTLED, None, THROTTLED, too_large, None, too_large, None, too_large)
     _, outcome = play(begin(row), *told)
     assert "too large" in f"{outcome.error} {outcome.unmarked}"
 

@@ -1,33 +1,28 @@
 """Effects as requests, and replies as results."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from scheduler.core.answer_delivery import send_call, send_result
-from scheduler.core.answers import Answer, Fail, PendingAnswer, Succeed
+from scheduler.core.answers import PendingAnswer, Succeed
 from scheduler.core.attributes import Item
-from scheduler.core.due_rows import find_parameters, keys, shard_parameters
 from scheduler.core.effects import (
     Claim,
-    Delivered,
-    Delivery,
     Failure,
-    Heartbeat,
     Keep,
     Lost,
     Mark,
     Quarantine,
     Release,
-    Send,
+    Renew,
     Write,
 )
 from scheduler.core.instant import parse_iso
 from scheduler.core.row_reader import MalformedRowError
 from scheduler.core.row_writes import tidy_call, write_call, write_result
-from scheduler.core.service_calls import Call, CallError
+from scheduler.core.service_calls import CallError, Refusal
 from scheduler.core.states import EndState
-from scheduler.core.token import TaskToken
 from scheduler.core.token_row import TokenRow
 from tests.fakes import row_item, token_row
 
@@ -37,9 +32,7 @@ ZERO_ONE = {":zero": {"N": "0"}, ":one": {"N": "1"}}
 COUNT = "#version = if_not_exists(#version, :zero) + :one"
 POLLING = {":status_as_read": {"S": "POLLING"}}
 CLAIMED = token_row(version=5, claim_id="claim-1")
-TOKEN = TaskToken("AQ-secret")
-SUCCESS = Send(TOKEN, Succeed("{}"))
-FAILURE = Send(TOKEN, Fail("JobFailed", "no paper"))
+HTML: dict[str, Any] = {"ResponseMetadata": {"HTTPHeaders": {"content-type": "text/html"}}}
 FAULT = MalformedRowError("expiresAt", {"N": "1"}, "is wrong")
 
 
@@ -62,8 +55,13 @@ CLAIM_VALUES = {
     ":lastPolledAt": {"S": "2026-01-01T00:00:00.000Z"},
 }
 CLAIM_SETS = "#claimId = :claimId, #nextPollAt = :nextPollAt, #dueShard = :dueShard, #lastPolledAt = :lastPolledAt"
-TAKEN_BACK = "REMOVE #purgeAt, #completedAt"
-COUNT_ATTEMPT = "#attemptCount = if_not_exists(#attemptCount, :zero) + :one"
+TAKEN_BACK = "REMOVE #heldBy, #purgeAt, #completedAt"
+NUMBERS = "#version = :version, #attemptCount = :attemptCount"
+ATTEMPTS = "#attemptCount = :attemptCount"
+
+
+def numbers(version: int, attempts: int) -> dict[str, Any]:
+    return {":version": {"N": str(version)}, ":attemptCount": {"N": str(attempts)}}
 
 
 def claim(row: TokenRow) -> Claim:
@@ -72,23 +70,52 @@ def claim(row: TokenRow) -> Claim:
 
 def test_a_claim_requires_the_version_as_read() -> None:
     assert parts(claim(token_row(version=4))) == (
-        f"SET {COUNT}, {COUNT_ATTEMPT}, {CLAIM_SETS} {TAKEN_BACK}",
+        f"SET {NUMBERS}, {CLAIM_SETS} {TAKEN_BACK}",
         "#status = :status_as_read AND #version = :version_as_read",
-        POLLING | ZERO_ONE | CLAIM_VALUES | {":version_as_read": {"N": "4"}},
+        POLLING | CLAIM_VALUES | numbers(5, 1) | {":version_as_read": {"N": "4"}},
     )
 
 
 def test_a_claim_of_a_foreign_row_requires_no_version_and_the_attempts_as_read() -> None:
     assert parts(claim(token_row(attempt_count=2))) == (
-        f"SET {COUNT}, {COUNT_ATTEMPT}, {CLAIM_SETS} {TAKEN_BACK}",
+        f"SET {NUMBERS}, {CLAIM_SETS} {TAKEN_BACK}",
         "#status = :status_as_read AND attribute_not_exists(#version) AND #attemptCount = :attemptCount_as_read",
-        POLLING | ZERO_ONE | CLAIM_VALUES | {":attemptCount_as_read": {"N": "2"}},
+        POLLING | CLAIM_VALUES | numbers(1, 3) | {":attemptCount_as_read": {"N": "2"}},
     )
 
 
 def test_a_claim_for_a_kept_answer_spends_no_attempt() -> None:
-    update, _, _ = parts(claim(token_row(version=4, pending=PendingAnswer(Succeed("{}")))))
-    assert update == f"SET {COUNT}, {CLAIM_SETS} {TAKEN_BACK}"
+    _, _, values = parts(claim(token_row(version=4, attempt_count=2, pending=PendingAnswer(Succeed("{}")))))
+    assert values[":attemptCount"] == {"N": "2"}
+
+
+def test_a_claim_that_holds_says_for_whom() -> None:
+    update, _, values = parts(Claim(token_row(version=4), "claim-1", NOW, UNTIL, 3, "replica-1"))
+    assert update == f"SET {NUMBERS}, {CLAIM_SETS}, #heldBy = :heldBy REMOVE #purgeAt, #completedAt"
+    assert values[":heldBy"] == {"S": "replica-1"}
+
+
+@pytest.mark.parametrize("held_by", ["replica-1", None])
+def test_a_renewal_saves_what_memory_knows_for_the_holder_of_the_claim_alone(held_by: str | None) -> None:
+    row = replace(CLAIMED, attempt_count=7, unknown_checks=1, last_error="it sleeps")
+    counted = f"{COUNT}, {ATTEMPTS}, #unknownChecks = :unknownChecks"
+    saved = f"{counted}, #nextPollAt = :nextPollAt, #lastPolledAt = :lastPolledAt"
+    held = ", #heldBy = :heldBy" if held_by else " REMOVE #heldBy, #claimId"
+    assert parts(Renew(row, UNTIL, held_by, NOW)) == (
+        f"SET {saved}, #lastError = :lastError{held}",
+        "#status = :status_as_read AND #claimId = :claimId_as_read",
+        POLLING
+        | ZERO_ONE
+        | {":attemptCount": {"N": "7"}}
+        | ({":heldBy": {"S": held_by}} if held_by else {})
+        | {
+            ":claimId_as_read": {"S": "claim-1"},
+            ":unknownChecks": {"N": "1"},
+            ":nextPollAt": {"N": str(UNTIL)},
+            ":lastPolledAt": {"S": "2026-01-01T00:00:00.000Z"},
+            ":lastError": {"S": "it sleeps"},
+        },
+    )
 
 
 def test_a_claim_asks_for_the_row_whether_it_wins_or_not() -> None:
@@ -97,10 +124,13 @@ def test_a_claim_asks_for_the_row_whether_it_wins_or_not() -> None:
     assert parameters["ReturnValuesOnConditionCheckFailure"] == "ALL_OLD"
 
 
+KEPT = "#pendingAnswer = :pendingAnswer, #nextPollAt = :nextPollAt, #lastError = :lastError"
+
+
 def test_an_answer_is_kept_by_the_holder_of_the_claim_alone() -> None:
     kept = PendingAnswer(Succeed("{}"), 1)
     assert parts(Keep(CLAIMED, kept, UNTIL, "throttled")) == (
-        f"SET {COUNT}, #pendingAnswer = :pendingAnswer, #nextPollAt = :nextPollAt, #lastError = :lastError",
+        f"SET {COUNT}, {KEPT}, {ATTEMPTS} REMOVE #heldBy",
         "#status = :status_as_read AND #claimId = :claimId_as_read",
         POLLING
         | ZERO_ONE
@@ -109,27 +139,30 @@ def test_an_answer_is_kept_by_the_holder_of_the_claim_alone() -> None:
             ":pendingAnswer": {"M": {"tries": {"N": "1"}, "output": {"S": "{}"}}},
             ":nextPollAt": {"N": str(UNTIL)},
             ":lastError": {"S": "throttled"},
+            ":attemptCount": {"N": "0"},
         },
     )
 
 
 def test_a_row_is_released_by_the_holder_of_the_claim_alone() -> None:
     assert parts(Release(CLAIMED, UNTIL, None)) == (
-        f"SET {COUNT}, #nextPollAt = :nextPollAt",
+        f"SET {COUNT}, #nextPollAt = :nextPollAt, {ATTEMPTS}",
         "#status = :status_as_read AND #claimId = :claimId_as_read",
-        POLLING | ZERO_ONE | {":claimId_as_read": {"S": "claim-1"}, ":nextPollAt": {"N": str(UNTIL)}},
+        POLLING
+        | ZERO_ONE
+        | {":claimId_as_read": {"S": "claim-1"}, ":nextPollAt": {"N": str(UNTIL)}, ":attemptCount": {"N": "0"}},
     )
 
 
 def test_a_release_notes_why_the_check_failed() -> None:
     update, _, values = parts(Release(CLAIMED, UNTIL, "it sleeps"))
-    assert update == f"SET {COUNT}, #nextPollAt = :nextPollAt, #lastError = :lastError"
+    assert update == f"SET {COUNT}, #nextPollAt = :nextPollAt, #lastError = :lastError, {ATTEMPTS}"
     assert values[":lastError"] == {"S": "it sleeps"}
 
 
 ENDED_VALUES = POLLING | ZERO_ONE | {":completedAt": {"S": "2026-01-01T00:00:00.000Z"}}
 END = "#status = :status, #completedAt = :completedAt"
-REMOVE = "REMOVE #dueShard, #nextPollAt, #pendingAnswer"
+REMOVE = "REMOVE #dueShard, #nextPollAt, #pendingAnswer, #heldBy"
 
 
 def test_a_mark_requires_only_that_the_row_still_waits() -> None:
@@ -147,6 +180,12 @@ def test_a_mark_of_a_row_whose_state_may_be_tried_again_requires_that_it_was_not
     assert "entry" not in update
 
 
+def test_a_mark_of_a_held_row_saves_the_checks_that_memory_knows_of() -> None:
+    update, _, values = parts(Mark(CLAIMED, EndState.COMPLETED, NOW, attempts=7))
+    assert update == f"SET {COUNT}, {ATTEMPTS}, {END} {REMOVE}"
+    assert values[":attemptCount"] == {"N": "7"}
+
+
 def test_a_mark_notes_the_error() -> None:
     update, _, values = parts(Mark(CLAIMED, EndState.CLOSED, NOW, "TaskTimedOut: over"))
     assert update == f"SET {COUNT}, {END}, #lastError = :lastError {REMOVE}"
@@ -161,14 +200,16 @@ def test_a_mark_says_from_when_the_row_may_be_deleted() -> None:
 
 def test_a_release_counts_the_checks_that_found_no_such_job() -> None:
     update, _, values = parts(Release(CLAIMED, UNTIL, None, unknown_checks=2))
-    assert update == f"SET {COUNT}, #nextPollAt = :nextPollAt, #unknownChecks = :unknownChecks"
+    assert update == f"SET {COUNT}, #nextPollAt = :nextPollAt, {ATTEMPTS}, #unknownChecks = :unknownChecks"
     assert values[":unknownChecks"] == {"N": "2"}
 
 
-def test_a_release_may_give_the_attempt_back() -> None:
-    update, _, values = parts(Release(CLAIMED, UNTIL, None, unspent=True))
-    assert update == f"SET {COUNT}, #nextPollAt = :nextPollAt, #attemptCount = #attemptCount - :one"
-    assert values[":one"] == {"N": "1"}
+def test_a_release_that_gives_the_attempt_back_may_be_sent_twice() -> None:
+    """It names the number, so that a repeat of it gives no second one back."""
+    row = token_row(version=5, claim_id="claim-1", attempt_count=3)
+    update, _, values = parts(Release(row, UNTIL, None, unspent=True))
+    assert update == f"SET {COUNT}, #nextPollAt = :nextPollAt, #attemptCount = :attemptCount"
+    assert values[":attemptCount"] == {"N": "2"}
 
 
 def test_a_quarantine_requires_the_fault_as_read() -> None:
@@ -270,88 +311,78 @@ def test_the_other_writes_give_nothing_and_are_lost_with_their_condition(effect:
     assert write_result(effect, refused(ITEM)) == Lost()
 
 
-@pytest.mark.parametrize("effect", [claim(token_row()), *OTHER_WRITES], ids=lambda effect: type(effect).__name__)
-@pytest.mark.parametrize(("code", "refused"), [("ThrottlingException", False), ("ValidationException", True)])
-def test_any_other_error_of_a_write_is_a_failure(effect: Write, code: str, *, refused: bool) -> None:
-    assert write_result(effect, CallError(code, "no")) == Failure(f"{code}: no", refused=refused)
+EVERY_WRITE = pytest.mark.parametrize(
+    "effect", [claim(token_row()), *OTHER_WRITES], ids=lambda effect: type(effect).__name__
+)
 
 
-# --- answers
-
-
+@EVERY_WRITE
 @pytest.mark.parametrize(
-    ("effect", "call"),
+    ("code", "refusal"),
     [
-        (SUCCESS, Call("stepfunctions", "send_task_success", {"taskToken": "AQ-secret", "output": "{}"})),
-        (
-            FAILURE,
-            Call(
-                "stepfunctions",
-                "send_task_failure",
-                {"taskToken": "AQ-secret", "error": "JobFailed", "cause": "no paper"},
-            ),
-        ),
-        (Heartbeat(TOKEN), Call("stepfunctions", "send_task_heartbeat", {"taskToken": "AQ-secret"})),
+        ("ThrottlingException", Refusal.THROTTLED),
+        ("ResourceNotFoundException", Refusal.MISSING),
+        ("AccessDeniedException", Refusal.DENIED),
+        ("ExpiredTokenException", Refusal.CREDENTIALS),
+        ("ReadTimeoutError", None),
     ],
 )
-def test_an_answer_is_one_request(effect: Send | Heartbeat, call: Call) -> None:
-    assert send_call(effect) == call
+def test_any_other_error_of_a_write_is_a_failure_of_the_table(
+    effect: Write, code: str, refusal: Refusal | None
+) -> None:
+    assert write_result(effect, CallError(code, "no")) == Failure(f"{code}: no", refusal=refusal)
 
 
-HTML: dict[str, Any] = {"ResponseMetadata": {"HTTPHeaders": {"content-type": "text/html"}}}
-CODES = [
-    ("TaskTimedOut", Delivered.CLOSED),
-    ("TaskDoesNotExist", Delivered.CLOSED),
-    ("InvalidToken", Delivered.CLOSED),
-    ("InvalidOutput", Delivered.REFUSED),
-    ("ValidationException", Delivered.REFUSED),
-    ("ParamValidationError", Delivered.REFUSED),
-    ("ThrottlingException", Delivered.DEFERRED),
-    ("AccessDeniedException", Delivered.DEFERRED),
-    ("InternalError", Delivered.DEFERRED),
-    ("ServiceUnavailable", Delivered.DEFERRED),
-    ("ReadTimeoutError", Delivered.DEFERRED),
-]
-
-
-@pytest.mark.parametrize("effect", [SUCCESS, FAILURE, Heartbeat(TOKEN)], ids=["success", "failure", "heartbeat"])
-def test_a_reply_without_an_error_is_a_delivery(effect: Send | Heartbeat) -> None:
-    assert send_result(effect, {}) == Delivery(Delivered.DELIVERED)
-
-
-@pytest.mark.parametrize("effect", [SUCCESS, FAILURE], ids=["success", "failure"])
-@pytest.mark.parametrize(("code", "kind"), CODES)
-def test_each_error_of_an_answer_has_its_meaning(effect: Send, code: str, kind: Delivered) -> None:
-    unusable = code == "AccessDeniedException"
-    expected = Delivery(kind, f"{code}: so", unusable=unusable)
-    assert send_result(effect, CallError(code, "so")) == expected
-
-
+@EVERY_WRITE
 @pytest.mark.parametrize(
-    ("code", "kind"),
+    "message",
     [
-        ("TaskTimedOut", Delivered.CLOSED),
-        ("TaskDoesNotExist", Delivered.CLOSED),
-        ("InvalidToken", Delivered.DEFERRED),
-        ("ThrottlingException", Delivered.DEFERRED),
+        "Item size to update has exceeded the maximum allowed size",
+        "An operand in the update expression has an incorrect data type",
+        "The provided expression refers to an attribute that does not exist in the item",
+        "Number overflow. Attempting to store a number with magnitude larger than supported range",
+        "Number underflow. Attempting to store a number with magnitude smaller than supported range",
+        "Nesting Levels have exceeded supported limits",
     ],
 )
-def test_an_invalid_token_says_nothing_where_it_is_a_heartbeat_s(code: str, kind: Delivered) -> None:
-    assert send_result(Heartbeat(TOKEN), CallError(code, "so")).kind is kind
+def test_a_refusal_for_what_the_row_holds_is_the_row_s_own(effect: Write, message: str) -> None:
+    error = CallError("ValidationException", message, status=400)
+    assert write_result(effect, error) == Failure(f"ValidationException: {message}", refused=True)
 
 
-@pytest.mark.parametrize("code", ["InvalidToken", "ThrottlingException", "ValidationException"])
-def test_the_token_is_masked_wherever_a_service_repeats_it(code: str) -> None:
-    delivery = send_result(SUCCESS, CallError(code, "'AQ-secret' and AQ-secret"))
-    assert delivery.error == f"{code}: '{TOKEN}' and {TOKEN}"
+@EVERY_WRITE
+@pytest.mark.parametrize(
+    "message",
+    [
+        "One or more parameter values were invalid: Type mismatch for Index Key nextPollAt Expected: S Actual: N",
+        "The table does not have the specified index: due",
+        "Attempting to write to a table that is being archived",
+    ],
+)
+def test_a_refusal_for_how_the_table_is_made_is_charged_to_no_row(effect: Write, message: str) -> None:
+    error = CallError("ValidationException", message, status=400)
+    assert write_result(effect, error) == Failure(f"ValidationException: {message}", refused=False)
 
 
-@pytest.mark.parametrize("answer", [Succeed("{}"), Fail("JobFailed", "no paper")])
-def test_the_token_shows_in_no_effect(answer: Answer) -> None:
-    assert "AQ-secret" not in f"{Send(TOKEN, answer)} {Heartbeat(TOKEN)!r}"
+@EVERY_WRITE
+def test_a_write_that_the_sdk_itself_will_not_send_is_the_row_s_own_affair(effect: Write) -> None:
+    failure = write_result(effect, CallError("ParamValidationError", "Invalid length"))
+    assert failure == Failure("ParamValidationError: Invalid length", refused=True)
 
 
-# --- finding and tidying
+@pytest.mark.parametrize("code", ["TransactionConflictException", "ReplicatedWriteConflictException"])
+def test_a_claim_that_meets_somebody_else_s_write_is_lost_and_any_other_write_fails(code: str) -> None:
+    assert write_result(claim(token_row()), CallError(code, "no", status=400)) == Lost()
+    for effect in OTHER_WRITES:
+        assert write_result(effect, CallError(code, "no", status=400)) == Failure(f"{code}: no")
+
+
+def test_a_claim_whose_row_has_ended_by_its_own_poll_is_lost() -> None:
+    """It was applied, its reply was lost, and it is sent again after the mark."""
+    assert write_result(claim(token_row()), refused(ITEM | {"status": {"S": "COMPLETED"}})) == Lost()
+
+
+# --- tidying
 
 
 def test_a_row_that_somebody_else_ended_is_taken_out_of_the_index() -> None:
@@ -361,40 +392,10 @@ def test_a_row_that_somebody_else_ended_is_taken_out_of_the_index() -> None:
     assert parameters["ExpressionAttributeValues"] == ZERO_ONE | {":status_as_read": {"S": "FAILED"}}
 
 
-def test_a_scan_finds_waiting_rows_that_are_due_or_have_no_time_that_compares() -> None:
-    parameters = find_parameters("tokens", NOW)
-    due = "(attribute_not_exists(#next) OR #next <= :now OR NOT attribute_type(#next, :number))"
-    assert parameters["FilterExpression"] == f"#status = :polling AND {due}"
-    assert parameters["ExpressionAttributeValues"][":now"] == {"N": str(NOW)}
-
-
-def test_a_sweep_looks_only_for_what_no_query_of_these_shards_can_find() -> None:
-    parameters = find_parameters("tokens", NOW, 4)
-    stray = "(attribute_not_exists(#next) OR attribute_not_exists(#shard) OR NOT (#shard BETWEEN :first AND :last))"
-    assert parameters["FilterExpression"].endswith(f" AND {stray}")
-    values = parameters["ExpressionAttributeValues"]
-    assert (values[":first"], values[":last"]) == ({"N": "0"}, {"N": "3"})
-
-
-def test_a_query_asks_one_shard_for_what_is_due() -> None:
-    parameters = shard_parameters("tokens", "due", 2, NOW)
-    assert parameters["IndexName"] == "due"
-    assert parameters["KeyConditionExpression"] == "#shard = :shard AND #next <= :now"
-    assert parameters["ExpressionAttributeValues"] == {":shard": {"N": "2"}, ":now": {"N": str(NOW)}}
-
-
-def test_keys_are_those_of_the_jobs_in_their_order() -> None:
-    assert keys(["b", "a"]) == [{"jobId": {"S": "b"}}, {"jobId": {"S": "a"}}]
-
-
-@pytest.mark.parametrize("effect", [claim(token_row()), *OTHER_WRITES], ids=lambda effect: type(effect).__name__)
+@EVERY_WRITE
 def test_a_page_of_html_is_no_reply_to_a_write(effect: Write) -> None:
     assert isinstance(write_result(effect, HTML | {"Attributes": ITEM}), Failure)
 
 
 def test_a_claim_without_the_row_in_its_reply_has_failed() -> None:
     assert isinstance(write_result(claim(token_row()), {}), Failure)
-
-
-def test_a_page_of_html_delivers_nothing() -> None:
-    assert send_result(SUCCESS, HTML).kind is Delivered.DEFERRED

@@ -1,17 +1,12 @@
-"""When a row is polled next, when a job is given up, what its task is told."""
+"""When a row is polled next, how long its lease lasts, and the backoff of a kept answer."""
 
-import json
 import random
 import zlib
 
 import pytest
 
-from scheduler.core.answers import MAX_CAUSE_LENGTH, Fail, Succeed
-from scheduler.core.check_replies import Completed, Failed, InProgress, Report, Unanswered
 from scheduler.core.instant import parse_iso
-from scheduler.core.states import EndState
 from scheduler.core.timing import Policy, lease_seconds
-from scheduler.core.verdicts import answer_for, give_up
 from tests.fakes import fixed_policy, token_row
 
 NOW = parse_iso("2026-01-01T00:30:00Z")
@@ -69,56 +64,36 @@ def test_each_claim_has_an_id_of_its_own() -> None:
     assert policy.new_claim_id() != policy.new_claim_id()
 
 
-# --- giving up
+@pytest.mark.parametrize("chance", [0, 1])
+def test_the_next_poll_is_never_later_than_the_job_s_expiry(chance: float) -> None:
+    row = token_row(expires_at=NOW + 7_000)
+    assert fixed_policy(chance=chance).next_poll(row, NOW, NOW) == NOW + 7_000
 
 
-@pytest.mark.parametrize(("late", "given_up"), [(-1, False), (0, False), (1, True)])
-def test_a_job_is_given_up_only_after_its_last_instant(late: int, *, given_up: bool) -> None:
-    row = token_row(expires_at=NOW)
-    assert (give_up(row, NOW + late) is not None) is given_up
+@pytest.mark.parametrize("left", [60_000, 60_001, 3_600_000])
+def test_an_expiry_beyond_the_interval_changes_nothing(left: int) -> None:
+    assert fixed_policy().next_poll(token_row(expires_at=NOW + left), NOW, NOW) == NOW + 60_000
 
 
-@pytest.mark.parametrize(("attempts", "given_up"), [(9, False), (10, False), (11, True)])
-def test_a_job_is_given_up_only_after_its_last_attempt(attempts: int, *, given_up: bool) -> None:
-    row = token_row(attempt_count=attempts, max_attempts=10)
-    assert (give_up(row, NOW) is not None) is given_up
+@pytest.mark.parametrize("late", [0, 1, 900_000])
+def test_a_job_past_its_expiry_that_goes_on_waiting_is_polled_at_its_interval(late: int) -> None:
+    """Its source cannot be asked; without this it would be polled without a pause."""
+    assert fixed_policy().next_poll(token_row(expires_at=NOW - late), NOW, NOW) == NOW + 60_000
 
 
-def test_a_job_without_any_attempt_allowed_is_given_up_at_its_first() -> None:
-    assert give_up(token_row(attempt_count=1, max_attempts=0), NOW) is not None
+def test_an_ended_row_may_be_deleted_a_week_on_unless_the_settings_say_otherwise() -> None:
+    assert fixed_policy().purge_at(NOW) == NOW // 1_000 + 7 * 86_400
+    assert Policy(60, 31, 4, retention_seconds=0).purge_at(NOW) == NOW // 1_000
 
 
-def test_a_cause_tells_of_the_last_check_that_failed() -> None:
-    row = token_row(attempt_count=11, last_error="job not found")
-    cause = "job job-1 had not ended after 10 status checks; the last check that failed: job not found"
-    assert give_up(row, NOW) == Fail("MaxAttemptsExceeded", cause, EndState.MAX_ATTEMPTS)
+def test_rows_that_were_taken_up_together_are_renewed_at_different_times() -> None:
+    row = token_row(interval_seconds=3)
+    first, last = (fixed_policy(chance=chance, hold=3_600).renew_at(row, ends=90 + 31) for chance in (0.999, 0.0))
+    assert (first, last) == pytest.approx((77, 86), abs=0.1)
 
 
-# --- answers
-
-
-def test_a_completed_job_is_answered_with_the_source_s_whole_reply() -> None:
-    found = answer_for(token_row(attempt_count=3), Completed({"status": "COMPLETED", "pages": 2}), NOW)
-    assert isinstance(found, Succeed)
-    assert json.loads(found.output) == {
-        "jobId": "job-1",
-        "status": "COMPLETED",
-        "completedAt": "2026-01-01T00:30:00.000Z",
-        "attempts": 3,
-        "result": {"status": "COMPLETED", "pages": 2},
-    }
-
-
-def test_a_failed_job_is_answered_with_its_own_reason() -> None:
-    assert answer_for(token_row(), Failed("no paper"), NOW) == Fail("JobFailed", "no paper", EndState.FAILED)
-
-
-def test_a_long_reason_is_cut_to_what_a_cause_may_hold() -> None:
-    found = answer_for(token_row(), Failed("x" * 40_000), NOW)
-    assert isinstance(found, Fail)
-    assert len(found.cause) == MAX_CAUSE_LENGTH
-
-
-@pytest.mark.parametrize("report", [InProgress(), Unanswered("it sleeps"), Unanswered("gone", unusable=True)], ids=str)
-def test_nothing_is_answered_unless_the_job_has_ended(report: Report) -> None:
-    assert answer_for(token_row(), report, NOW) is None
+def test_polls_go_on_though_a_renewal_takes_its_time() -> None:
+    short, long = token_row(interval_seconds=1), token_row(interval_seconds=600)
+    policy = fixed_policy(hold=3_600)
+    assert policy.renew_at(short, ends=30 + 31) == 27
+    assert policy.renew_at(long, ends=3_600) == 3_600 - 31 - 300

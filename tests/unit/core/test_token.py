@@ -88,3 +88,8 @@ def test_a_token_that_utf_8_cannot_carry_has_a_fingerprint_too() -> None:
 def test_every_occurrence_of_the_secret_is_scrubbed() -> None:
     assert TOKEN.scrub(f"{SECRET}, '{SECRET}'") == f"{MASKED}, '{MASKED}'"
     assert TOKEN.scrub("nothing here") == "nothing here"
+
+
+def test_what_only_begins_like_the_token_is_kept_from_where_it_differs() -> None:
+    assert TOKEN.scrub(f"{SECRET[:18]}!! is no token") == f"{MASKED}!! is no token"
+    assert TOKEN.scrub(f"{SECRET[:18]}!!!!!!!!!!!!!!!!!!!!") == f"{MASKED}!!!!!!!!!!!!!!!!!!!!"

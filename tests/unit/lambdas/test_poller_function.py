@@ -341,3 +341,42 @@ def test_the_handler_is_built_from_the_environment_once(monkeypatch: pytest.Monk
     assert made.functions.meta.config.read_timeout == 2.5
     tries = {client.meta.config.retries["total_max_attempts"] for client in (made.functions, made.stepfunctions)}
     assert tries == {1}
+
+
+# --- events: delivered at least once, and perhaps late
+
+
+def test_a_job_that_was_due_by_then_is_polled(world: World) -> None:
+    world.add("job-1", version=3, nextPollAt=NOW - 5)
+    world.add("job-2")  # of a foreign creator: due at once
+
+    reply = world.poll({"jobIds": ["job-1", "job-2"], "dueBy": NOW - 5})
+
+    assert [result["attempt"] for result in reply["results"]] == [1, 1]
+
+
+def test_an_event_that_is_delivered_twice_polls_its_jobs_once(world: World) -> None:
+    world.add("job-1", version=3, nextPollAt=NOW - 5)
+    event = {"jobId": "job-1", "dueBy": NOW}
+
+    replies = [world.poll(event) for _ in range(2)]
+
+    assert replies[0] == {"status": "IN_PROGRESS", "attempt": 1, "maxAttempts": 3}
+    assert (replies[1]["status"], replies[1]["outcome"]) == ("IN_PROGRESS", "lost")
+    assert (world.row("job-1")["attemptCount"], world.row("job-1")["version"]) == (1, 4)
+
+
+def test_a_late_event_for_a_job_that_has_ended_says_so(world: World) -> None:
+    world.add("job-1", status="COMPLETED")
+    assert world.poll({"jobId": "job-1", "dueBy": NOW}) == {"status": "COMPLETED"}
+
+
+def test_a_row_that_cannot_be_understood_is_set_aside_whenever_it_was_due(world: World) -> None:
+    world.add("job-1", maxAttempts="ten", nextPollAt=NOW + 99_000)
+    assert world.poll({"jobId": "job-1", "dueBy": NOW}) == {"status": "QUARANTINED"}
+
+
+@pytest.mark.parametrize("due_by", [None, "soon", 1.5, []])
+def test_a_time_that_is_none_polls_due_or_not(world: World, due_by: Any) -> None:
+    world.add("job-1", version=3, nextPollAt=NOW + 99_000)
+    assert world.poll({"jobId": "job-1", "dueBy": due_by})["attempt"] == 1

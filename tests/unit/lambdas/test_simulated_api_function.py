@@ -24,6 +24,9 @@ class Api:
     def check(self, job_id: str) -> dict[str, Any]:
         return self._api.answer({"action": "CHECK_STATUS", "jobId": job_id})
 
+    def check_together(self, *job_ids: Any) -> dict[str, Any]:
+        return self._api.answer({"action": "CHECK_STATUS", "jobIds": list(job_ids)})
+
     def answer(self, event: Any) -> dict[str, Any]:
         return self._api.answer(event)
 
@@ -187,3 +190,48 @@ def test_the_handler_makes_its_client_once_and_not_at_import(monkeypatch: pytest
     assert all("unknown action" in reply["error"] for reply in replies)
     assert simulated_api._dynamodb.cache_info().misses == 1
     simulated_api._dynamodb.cache_clear()
+
+
+def test_several_jobs_are_checked_as_each_alone_would_be_and_in_the_order_asked(api: Api) -> None:
+    fails = api.create(completionPolls=1, failWith="disk full")["jobId"]
+    goes_on = api.create(completionPolls=2)["jobId"]
+
+    reply = api.check_together(goes_on, fails, goes_on)
+
+    assert list(reply) == ["results"]
+    assert [(each["jobId"], each["status"], each["pollCount"]) for each in reply["results"]] == [
+        (goes_on, "IN_PROGRESS", 1),
+        (fails, "FAILED", 1),
+        (goes_on, "COMPLETED", 2),
+    ]
+    assert api.table.items[fails]["status"] == {"S": "FAILED"}
+
+
+def test_what_is_wrong_with_one_of_several_jobs_is_its_own_result(api: Api) -> None:
+    job_id = api.create(completionPolls=1)["jobId"]
+
+    results = api.check_together("job-none", "", None, job_id)["results"]
+
+    assert results[0] == {"error": "JobNotFound: there is no job 'job-none'"}
+    assert all("jobId must be" in each["error"] for each in results[1:3])
+    assert results[3]["status"] == "COMPLETED"
+
+
+def test_several_jobs_are_as_late_as_the_slowest_of_them(api: Api) -> None:
+    slow, slower, quick = (api.create(delaySeconds=seconds)["jobId"] for seconds in (1, 1.5, 0))
+
+    api.check_together(slow, slower, quick)
+    api.check_together(quick)
+
+    assert api.slept == [1.5]
+
+
+@pytest.mark.parametrize("job_ids", [None, [], "job-1", {"a": 1}, ["x"] * 101])
+def test_a_list_of_jobs_that_is_none_is_answered_with_an_error(api: Api, job_ids: Any) -> None:
+    event = {"action": "CHECK_STATUS", "jobIds": job_ids}
+    assert api.answer(event) == {"error": "jobIds must be a list of 1 to 100 job ids"}
+
+
+def test_a_hundred_jobs_are_checked_at_once(api: Api) -> None:
+    job_id = api.create(completionPolls=1_000)["jobId"]
+    assert [each["pollCount"] for each in api.check_together(*[job_id] * 100)["results"]] == [*range(1, 101)]
