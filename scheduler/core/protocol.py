@@ -111,6 +111,15 @@ def not_ours(row: TokenRow, home: Home) -> str | None:
 
 
 def _decide(row: TokenRow, turn: _Turn) -> Poll:
+    """Go on with what the row calls for: its task may have its answer already, and only the mark be missing."""
+    given = turn.policy.given.to(row)
+    if given is None:
+        return (yield from _ask(row, turn))
+    answered = replace(row, attempt_count=given.attempts)
+    return (yield from _mark(answered, given.answer.end_state, turn, answer=given.answer))
+
+
+def _ask(row: TokenRow, turn: _Turn) -> Poll:
     """Give up or check, and go on with what that calls for."""
     pending = row.pending
     if pending is None:
@@ -251,9 +260,13 @@ def _mark(
     # The task of a row that is set aside still waits, so that nothing may delete its token.
     purge_at = None if end_state is EndState.QUARANTINED else turn.policy.purge_at(turn.now)
     # The task may have its answer: without the mark its job would be checked again, and the row end as closed.
-    attempts = row.attempt_count if turn.held else None
+    attempts = row.attempt_count if turn.held or turn.policy.given.to(row) else None
     done = yield from _insist(Mark(row, end_state, turn.now, error, purge_at, attempts), turn)
     unmarked = turn.wrote(row, done)
+    if answer and unmarked:
+        turn.policy.given.note(row, answer)
+    elif answer:
+        turn.policy.given.marked(row)
     return turn.outcome(
         Kind.ENDED, row, claimed=not turn.held, end_state=end_state, answer=answer, error=error, unmarked=unmarked
     )

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from scheduler.core.given_answers import GivenAnswers
 from scheduler.core.home import Home
 from scheduler.core.instant import Instant
 from scheduler.core.retry_budget import RetryBudget
@@ -55,6 +56,7 @@ class Policy:
     new_claim_id: Callable[[], str] = _new_claim_id
     retries: RetryBudget = field(default_factory=RetryBudget)
     doubt: TokenDoubt = field(default_factory=TokenDoubt)
+    given: GivenAnswers = field(default_factory=GivenAnswers)
     longest_hold_seconds: float = 0.0
     home: Home = field(default_factory=Home)
 

@@ -271,9 +271,18 @@ async def test_a_poller_that_died_before_its_mark_leads_to_no_second_answer() ->
     world.script.on_check = lambda: world.table.fail_next_writes(3)
     await world.tick()
     world.script.on_check = lambda: None
+    world.policy = fixed_policy()  # that of another process, which knows of no answer
     await world.tick()
     assert (len(world.answers.calls), len(world.answers.ledger[TOKEN])) == (2, 1)
     assert await world.due() == []
+
+
+async def test_a_mark_that_failed_is_made_by_the_next_poll_and_the_task_is_not_answered_again() -> None:
+    world = World(DONE)
+    world.script.on_check = lambda: world.table.fail_next_writes(3)
+    await world.tick()
+    await world.tick()
+    assert (len(world.answers.calls), world.row()["status"], world.row()["attemptCount"]) == (1, "COMPLETED", 1)
 
 
 async def test_a_mark_that_failed_shows_and_the_row_stays_waiting() -> None:

@@ -209,7 +209,7 @@ async def test_an_end_that_could_not_be_written_is_written_by_the_next_poll() ->
         cloud.table.fail_next_writes(3)  # the claim was made: these are the mark's
         await sleep(15)
         assert replica.rows == {}
-    assert cloud.item()["status"] == {"S": "CLOSED"}
+    assert cloud.item()["status"] == {"S": "COMPLETED"}
     assert len(cloud.answers.ledger["AQ-job-1"]) == 1
 
 
