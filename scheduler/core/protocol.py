@@ -107,7 +107,9 @@ def poll_held(row: TokenRow, policy: Policy, now: Instant) -> Poll:
 
 def not_ours(row: TokenRow, home: Home) -> str | None:
     """Say why a row is to be left alone; None where it is ours to poll."""
-    return "the row names a source that is not known here" if row.has_source else home.excludes(row.execution_id)
+    return (
+        "the row names a source that is not known here" if row.source is not None else home.excludes(row.execution_id)
+    )
 
 
 def _decide(row: TokenRow, turn: _Turn) -> Poll:

@@ -1,6 +1,7 @@
 """The one reader of token rows: how they are read from DynamoDB, and where a malformed one is noticed."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -50,6 +51,7 @@ def read_found(item: Item) -> Found:
 def read_row(item: Item) -> TokenRow:
     """Read a waiting row. Raises MalformedRowError, naming the first attribute that cannot be understood."""
     read = _Reader(item)
+    source, source_input = read.source("source")
     return TokenRow(
         job_id=read.text("jobId"),
         token=TaskToken(read.text("taskToken", longest=MAX_LENGTH)),
@@ -60,7 +62,8 @@ def read_row(item: Item) -> TokenRow:
         version=read.count("version") if "version" in item else None,
         interval_seconds=read.interval("intervalSeconds"),
         claim_id=read.note("claimId"),
-        has_source="source" in item,
+        source=source,
+        source_input=source_input,
         heartbeat=read.note("heartbeat") is True,
         pending=read.pending("pendingAnswer"),
         last_error=read.note("lastError"),
@@ -103,6 +106,26 @@ class _Reader:
         if not isinstance(value, int) or value < 0:
             raise self._bad(name, wanted)
         return value
+
+    def source(self, name: str) -> tuple[str | None, Mapping[str, Any] | None]:
+        """Give the source that the row names and the input of its checks.
+
+        What cannot be understood may be a newer version's, and is named "", which no source is.
+        """
+        if name not in self._item:
+            return None, None
+        try:
+            named = from_attribute(self._item[name])
+        except ArithmeticError:
+            return "", None
+        match named:
+            case str():
+                return named, None
+            case {"name": str(source), "input": dict(given)}:
+                return source, given
+            case {"name": str(source)} if "input" not in named:
+                return source, None
+        return "", None
 
     def instant(self, name: str) -> Instant:
         wanted = "an ISO 8601 timestamp"

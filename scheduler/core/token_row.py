@@ -1,8 +1,9 @@
 """The token row: what of it a poll needs."""
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 from scheduler.core.answers import PendingAnswer
 from scheduler.core.instant import Instant
@@ -22,7 +23,9 @@ class TokenRow:
     version: int | None = None
     interval_seconds: float | None = None
     claim_id: str | None = None
-    has_source: bool = False
+    source: str | None = None
+    """The source that the row names; None for the default one."""
+    source_input: Mapping[str, Any] | None = None
     heartbeat: bool = False
     pending: PendingAnswer | None = None
     last_error: str | None = None

@@ -148,7 +148,7 @@ def test_what_the_claim_returns_counts_and_not_what_was_found() -> None:
 
 
 def test_a_row_that_names_a_source_unknown_here_is_left_alone_without_any_effect() -> None:
-    effects, outcome = play(begin(token_row(has_source=True)))
+    effects, outcome = play(begin(token_row(source="reports")))
     assert effects == []
     assert (outcome.kind, outcome.claimed) == (Kind.LEFT_ALONE, False)
 

@@ -27,7 +27,7 @@ def test_a_row_of_our_own_is_read_whole() -> None:
         version={"N": "7"},
         intervalSeconds={"N": "0.5"},
         claimId={"S": "claim-1"},
-        source={"M": {}},
+        source={"M": {"name": {"S": "reports"}, "input": {"M": {"team": {"S": "a"}, "year": {"N": "2026"}}}}},
         heartbeat={"BOOL": True},
         pendingAnswer=to_attribute(write_pending(PENDING)),
         lastError={"S": "it sleeps"},
@@ -36,7 +36,8 @@ def test_a_row_of_our_own_is_read_whole() -> None:
         version=7,
         interval_seconds=0.5,
         claim_id="claim-1",
-        has_source=True,
+        source="reports",
+        source_input={"team": "a", "year": 2026},
         heartbeat=True,
         pending=PENDING,
         last_error="it sleeps",
@@ -48,6 +49,25 @@ def test_a_row_of_our_own_is_read_whole() -> None:
 )
 def test_an_entry_is_a_text_or_none_of_ours(held: Attribute | None, entry: str | None) -> None:
     assert read_row(row_item(entry=held)) == token_row(entry=entry)
+
+
+@pytest.mark.parametrize(
+    ("held", "source"),
+    [
+        ({"S": "reports"}, "reports"),
+        ({"M": {"name": {"S": "reports"}}}, "reports"),
+        (None, None),
+        # What a newer version may write is no source that is known here.
+        ({"S": ""}, ""),
+        ({"M": {}}, ""),
+        ({"M": {"name": {"N": "1"}}}, ""),
+        ({"M": {"name": {"S": "reports"}, "input": {"S": "text"}}}, ""),
+        ({"L": [{"S": "reports"}]}, ""),
+        ({"N": "NaN"}, ""),
+    ],
+)
+def test_a_row_names_its_source(held: Attribute | None, source: str | None) -> None:
+    assert read_row(row_item(source=held)) == token_row(source=source)
 
 
 def test_attributes_that_nobody_knows_are_ignored() -> None:

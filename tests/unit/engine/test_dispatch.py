@@ -182,7 +182,7 @@ async def test_in_lambda_mode_a_job_whose_invocation_is_under_way_is_not_invoked
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"has_source": True}, "the row names a source that is not known here"),
+        ({"source": "reports"}, "the row names a source that is not known here"),
         (
             {"execution_id": "arn:aws:states:eu-west-1:000000000000:execution:flow:run"},
             "its execution is in region eu-west-1, and this is us-east-1",
@@ -227,7 +227,7 @@ async def test_a_row_that_cannot_be_polled_here_is_passed_by_for_five_minutes() 
 async def test_a_row_of_another_source_is_told_of_again_after_five_minutes(logs: Logs) -> None:
     test, told = DispatchUnderTest(), []
     for _ in range(5):
-        await test.hand(token_row("theirs", has_source=True))
+        await test.hand(token_row("theirs", source="reports"))
         told.append(len(logs()))
         await asyncio.sleep(100)
     assert (told, test.ids()) == ([1, 1, 1, 2, 2], [])
