@@ -1,7 +1,7 @@
 """Measure what the engine costs and how it holds, against a stub with DynamoDB Local behind it.
 
     python -m benchmarks.bench [cpu] [calls] [lateness] [finding] [claims] [memory] [drain] [twice] [kill]
-                               [--rounds 3] [--stored 100000] [--no-files]
+                               [--rounds 3] [--stored 1000000] [--no-files]
 
 Without names it measures all, in about twenty minutes, and writes benchmarks/results.json and docs/bench.svg. Linux
 only: CPU is that of the daemon's own process, as /proc has it. Each figure is CPU for each poll, a count, or a ratio of
@@ -63,7 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bench")
     parser.add_argument("names", nargs="*")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--stored", type=int, default=100_000)
+    parser.add_argument("--stored", type=int, default=1_000_000)
     parser.add_argument("--no-files", action="store_true")
     given = parser.parse_args()
     figures = []
