@@ -11,6 +11,9 @@ from scheduler.core.token_row import due_shard
 Fate = Literal["completes", "fails", "endless", "expires"]
 _FATES: dict[Fate, int] = {"completes": 55, "fails": 20, "endless": 15, "expires": 10}
 _MOST_CHECKS = 4
+_PATIENT = 0.15
+_PATIENT_CHECKS = (8, 16)
+"""Some jobs take so long that they are held across sleeps and takeovers."""
 _NEVER = 1_000_000_000  # checks
 _FAR_MS = 3_600_000
 _ARRIVING = 0.85
@@ -23,6 +26,15 @@ POLLS_PER_SECOND = 20
 """More polls of one row a second than there can be: the least interval is half a second."""
 THROTTLED = ("SendTask*", "SendTask*", "dynamodb:*", "UpdateItem", "Invoke", "*")
 SHARDS = 4
+LEAST_REPLICAS = 4
+"""One that sleeps until it is gone to the others, one that sleeps for less, one that is awake, and one that claims."""
+INTERVALS = (0.5, 1.0, 2.0)
+SHORT_SLEEP, STALE_SLEEP, GONE_SLEEP = 12.0, 23.0, 42.0
+"""Seconds: longer than a beat, than a beat may lag, and than it takes others to see that one is gone and take over."""
+SLEEPS_SECONDS = 48.0
+_WARM_SECONDS = 3.0
+"""Replicas hold rows by then, and have beaten."""
+_CALM_KILL_EVERY = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +43,27 @@ class Options:
 
     seed: int
     workflows: int = 300
-    replicas: int = 3
-    seconds: float = 180.0
+    replicas: int = LEAST_REPLICAS
+    rounds: int = 3
+    kill_seconds: float = 15.0
     kill_every: float = 1.0
-    blackout_every: float = 45.0
+    blackout_every: float = 15.0
     settle_seconds: float = 120.0
+
+    @property
+    def round_seconds(self) -> float:
+        """Give how long one round is: some time of kills, then one of sleeps."""
+        return self.kill_seconds + SLEEPS_SECONDS
+
+    @property
+    def seconds(self) -> float:
+        """Give how long the chaos is."""
+        return self.rounds * self.round_seconds
+
+    @property
+    def claimer(self) -> int:
+        """Give the replica that claims for each poll; the others hold rows."""
+        return self.replicas - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +134,25 @@ class Throttle:
 
 @dataclass(frozen=True, slots=True)
 class Blackout:
-    """All replicas die at once; when they come back, a lease's time has passed."""
+    """All replicas die at once; when they come back, the time of the longest hold has passed."""
 
 
-Event = Arrive | Kill | Throttle | Blackout
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """One replica is stopped by SIGSTOP: for longer than a beat, than a beat may lag, or until others call it gone."""
+
+    replica: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """One that sleeps goes on, by SIGCONT."""
+
+    replica: int
+
+
+Event = Arrive | Kill | Throttle | Blackout | Sleep | Wake
 Timed = tuple[float, Event]
 
 
@@ -127,8 +170,8 @@ def draw(options: Options) -> Plan:
     chance = random.Random(options.seed)
     workflows = [_workflow(chance, number, options) for number in range(options.workflows)]
     events: list[Timed] = [(chance.uniform(0, _ARRIVING * options.seconds), Arrive(each)) for each in workflows]
-    events += [(at, Kill(chance.randrange(options.replicas))) for at in _every(options.kill_every, options.seconds)]
-    events += [(at, Blackout()) for at in _every(options.blackout_every, options.seconds)]
+    for number in range(options.rounds):
+        events += _round(chance, options, number * options.round_seconds)
     events += _bursts(chance, options.seconds)
     return Plan(workflows, sorted(events, key=lambda timed: timed[0]), chance.getrandbits(32))
 
@@ -139,17 +182,38 @@ def _workflow(chance: random.Random, number: int, options: Options) -> Workflow:
     # job with this many attempts cannot run out of them in the time that a soak has: only the endless ones do.
     plenty = round(POLLS_PER_SECOND * (options.seconds + options.settle_seconds))
     odd = chance.random() < _ODD
+    checks = chance.randint(*_PATIENT_CHECKS) if chance.random() < _PATIENT else chance.randint(1, _MOST_CHECKS)
     return Workflow(
         job_id=f"soak-{number:04}-{fate}",
         fate=fate,
-        checks=chance.randint(1, _MOST_CHECKS) if fate in {"completes", "fails"} else _NEVER,
+        checks=checks if fate in {"completes", "fails"} else _NEVER,
         max_attempts=chance.randint(2, 5) if fate == "endless" else plenty,
         lives_ms=chance.randint(2_000, 8_000) if fate == "expires" else _FAR_MS,
-        interval_seconds=chance.choice([0.5, 1.0, 2.0]),
+        interval_seconds=chance.choice(INTERVALS),
         foreign=chance.random() < _FOREIGN,
         heartbeat=chance.random() < _HEARTBEAT,
         script=chance.choices(_ODDITIES, k=chance.randint(1, 2)) if odd else [],
     )
+
+
+def _round(chance: random.Random, options: Options, begin: float) -> list[Timed]:
+    """Draw one round: any replica may be killed; then some sleep, and only the one that claims is killed."""
+    calm = begin + options.kill_seconds
+    kills: list[Timed] = [
+        (begin + at, Kill(chance.randrange(options.replicas)))
+        for at in _every(options.kill_every, options.kill_seconds)
+    ]
+    blackouts: list[Timed] = [(begin + at, Blackout()) for at in _every(options.blackout_every, options.kill_seconds)]
+    gone, stale = chance.sample(range(options.claimer), 2)
+    slept = _slept(gone, calm + _WARM_SECONDS, GONE_SLEEP)
+    slept += _slept(stale, calm + _WARM_SECONDS + 1, SHORT_SLEEP)
+    slept += _slept(stale, calm + _WARM_SECONDS + 1 + SHORT_SLEEP + 4, STALE_SLEEP)
+    kills += [(calm + at, Kill(options.claimer)) for at in _every(_CALM_KILL_EVERY, SLEEPS_SECONDS)]
+    return [*kills, *blackouts, (calm, Blackout()), *slept]
+
+
+def _slept(replica: int, at: float, seconds: float) -> list[Timed]:
+    return [(at, Sleep(replica, seconds)), (at + seconds, Wake(replica))]
 
 
 def _every(gap: float, seconds: float) -> list[float]:

@@ -1,30 +1,40 @@
-"""The replicas: daemons that run as processes of their own, and die."""
+"""The replicas: daemons that run as processes of their own, sleep, and die."""
 
 import asyncio
 import json
 import signal
 import sys
 from asyncio.subprocess import Process
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tests.backends import local_environment
 from tests.soak.plan import SHARDS
+from tests.soak.witness import Witness
 
 INTERVAL_SECONDS = 0.5
 CHECK_TIMEOUT_SECONDS = 1.0
+_CLAIMER = "claimer"
+"""So the access keys begin of the processes that claim for each poll, and hold nothing."""
 _STOP_SECONDS = 30.0
 _BAD = ("poll.crashed", "scheduler.crashed", "scheduler.failed", "row.quarantined", "row.refused")
 
 
 class Replicas:
-    """Some daemons over one cloud; each appends to a log of its own."""
+    """Some daemons over one cloud; each appends to a log of its own. The last one holds no rows."""
 
-    def __init__(self, count: int, endpoint: str, table: str, folder: Path) -> None:
-        self.kills = 0
+    def __init__(self, count: int, endpoint: str, table: str, folder: Path, witness: Witness) -> None:
+        self.met: Counter[str] = Counter()
+        """What befell them: kills, and sleeps by their length."""
         self.troubles: list[str] = []
         self._folder = folder
+        self._witness = witness
         self._processes: list[Process | None] = [None] * count
+        self._starts = 0
+        self._keys = [""] * count
+        """Each process signs its calls with an access key of its own, so that the server knows it."""
         self._environment = local_environment(endpoint) | {
             "SCHEDULER_TOKEN_TABLE": table,
             "SCHEDULER_INTERVAL_SECONDS": str(INTERVAL_SECONDS),
@@ -44,6 +54,16 @@ class Replicas:
         """Kill one, and start it again."""
         await self._kill(number)
         await self._start(number)
+
+    def sleep(self, number: int, seconds: float) -> None:
+        """Stop one, and note for how long it is going to sleep."""
+        if self._signal(number, signal.SIGSTOP):
+            self.met[f"sleeps of {seconds:.0f} s"] += 1
+
+    def wake(self, number: int) -> None:
+        """Let one that sleeps go on."""
+        self._witness.slept(self._keys[number])
+        self._signal(number, signal.SIGCONT)
 
     async def kill_all(self) -> None:
         """Kill all at once."""
@@ -69,6 +89,14 @@ class Replicas:
         for process in running:
             await process.wait()
 
+    def taken_over(self) -> int:
+        """Count the rows that replicas say they have taken over from others that were gone."""
+        return sum(int(line["taken_over"]) for line in self._lines("replica.gone"))
+
+    def dropped_all(self) -> int:
+        """Count how often a replica has dropped what it held, since the others might have called it gone."""
+        return sum(1 for _ in self._lines("replica.dropped_all"))
+
     def bad_lines(self, tokens: list[str]) -> list[str]:
         """Give what no log should show: crashes, rows set aside, and task tokens."""
         bad = []
@@ -86,14 +114,32 @@ class Replicas:
         about = [line for line in lines if job_id in line]
         return sorted(about, key=lambda line: str(_read(line).get("timestamp")))[-most:]
 
+    def _lines(self, event: str) -> Iterator[dict[str, Any]]:
+        for log in self._folder.glob("*.log"):
+            for line in log.read_text("utf-8", "replace").splitlines():
+                if event in line and (read := _read(line)).get("event") == event:
+                    yield read
+
+    def _signal(self, number: int, given: signal.Signals) -> bool:
+        process = self._processes[number]
+        if process is None or process.returncode is not None:
+            self.troubles.append(f"replica {number} was not there for a {given.name}")
+            return False
+        process.send_signal(given)
+        return True
+
     async def _start(self, number: int) -> None:
+        holds = number < len(self._processes) - 1
+        self._starts += 1
+        key = self._keys[number] = f"{'holder' if holds else _CLAIMER}{number}start{self._starts}"
+        own = {"AWS_ACCESS_KEY_ID": key} | ({} if holds else {"SCHEDULER_HOLD_SECONDS": "0"})
         with (
             (self._folder / f"replica-{number}.log").open("ab") as log,
             (self._folder / f"replica-{number}.err").open("ab") as errors,
         ):
             self._processes[number] = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "scheduler", "run"),
-                env=self._environment,
+                env=self._environment | own,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=errors,
@@ -108,7 +154,9 @@ class Replicas:
             process.kill()
         code = await process.wait()
         self._processes[number] = None
-        self.kills += 1
+        self.met["kills"] += 1
+        if not self._keys[number].startswith(_CLAIMER):
+            self._witness.killed(self._keys[number])
         if code != -signal.SIGKILL:
             self.troubles.append(f"replica {number} had ended by itself, with exit code {code}")
 

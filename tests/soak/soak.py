@@ -1,22 +1,25 @@
-"""A soak: replicas that are killed all the time, over a cloud that fails all the time, and nothing may be lost.
+"""A soak: replicas that are killed and put to sleep all the time, over a cloud that fails all the time.
 
-    python -m tests.soak.soak [--seed N] [--workflows 300] [--replicas 3] [--seconds 180] [--kill-every 1.0]
+    python -m tests.soak.soak [--seed N] [--workflows 300] [--replicas 4] [--rounds 3] [--kill-every 1.0]
 
 Workflows come and wait, each for a job of its own; daemons poll them as real processes over DynamoDB Local and the
-server with AWS's semantics. Every second one is killed and started again; a tenth of all calls fail, a twentieth are
-applied and their replies dropped, and there are bursts of throttling. Then the faults end, and so must all workflows:
-each with the one answer that its job deserves. The seed decides all that the soak itself does; how the processes
+server with AWS's semantics. All but one hold rows; the last one claims for each poll. In each round replicas are
+killed and started again every second; then one sleeps until the others call it gone and take over what it held, and
+another one for less. All the while a tenth of all calls fail, others are applied and never confirmed or answered by
+garbage, and there are bursts of throttling. Then the faults end, and so must all workflows: each with the one answer that its job
+deserves. And all these faults must have been met. The seed decides all that the soak itself does; how the processes
 interleave is the operating system's doing, so that a seed brings a fault back often, and not always.
 
-A row whose poller was killed is due again when its lease has run out, 22 s later: in the long form that happens by
-itself. Besides, all replicas die at once every now and then, in a blackout, and at the end of the chaos. While nobody
-polls, every claim is an abandoned one, and only then the next polls are moved back by a lease, as if the time had
-passed: so that abandoned rows are polled again in the midst of the faults, also in the short form.
+What a killed replica held is taken over by one that has not seen it beat for 30 s, or is due again when its hold ends.
+Sleeps leave time for that. Where replicas are killed every second nobody lives so long, so that all die at once every
+now and then, in a black-out: while nobody polls, every claim and every hold is an abandoned one, and only then the next
+polls are moved back by the longest hold, as if the time had passed.
 """
 
 import argparse
 import asyncio
 import json
+import logging
 import secrets
 import signal
 import sys
@@ -30,19 +33,37 @@ from pathlib import Path
 from typing import Any
 
 from scheduler import clock
-from scheduler.core.timing import lease_seconds
-from tests.aws_server import AwsServer
+from scheduler.core.timing import HOLD_INTERVALS, lease_seconds
+from tests.aws_server.jobs import Job
 from tests.backends import dynamodb_local, dynamodb_local_lacks
 from tests.soak.faults import Chaos
-from tests.soak.plan import Arrive, Blackout, Event, Kill, Options, Plan, Throttle, draw
+from tests.soak.met import unmet
+from tests.soak.plan import (
+    INTERVALS,
+    LEAST_REPLICAS,
+    Arrive,
+    Blackout,
+    Event,
+    Kill,
+    Options,
+    Plan,
+    Sleep,
+    Throttle,
+    Wake,
+    draw,
+)
 from tests.soak.replicas import CHECK_TIMEOUT_SECONDS, Replicas
 from tests.soak.table import Table, token_table
 from tests.soak.verdict import faults_of
+from tests.soak.witness import WatchedServer
 
 _PROGRESS_SECONDS = 5.0
 _LANDING_SECONDS = 0.5
 """Until this long after the last caller's death, its last calls may still be applied."""
+_LONGEST_HOLD_SECONDS = HOLD_INTERVALS * max(INTERVALS) + lease_seconds(CHECK_TIMEOUT_SECONDS)
 _LOOK_SECONDS = 0.5
+_UNDER_WAY = 2
+"""Checks that one replica may have been about to send when it was put to sleep, and sends when it wakes up."""
 _SHOWN = 5
 
 
@@ -60,11 +81,12 @@ class Soak:
 
     options: Options
     plan: Plan
-    aws: AwsServer
+    aws: WatchedServer
     table: Table
     replicas: Replicas
     started: float = field(default_factory=time.monotonic)
     tokens: dict[str, str] = field(default_factory=dict)
+    jobs: dict[str, Job] = field(default_factory=dict)
 
     async def run(self) -> Result:
         """Let the chaos reign, let it settle, and judge."""
@@ -89,13 +111,19 @@ class Soak:
         match event:
             case Arrive(workflow):
                 ends = {"fail_with": workflow.reason} if workflow.fate == "fails" else {"result": workflow.result}
-                self.aws.jobs.add(workflow.job_id, polls=workflow.checks, script=workflow.script, **ends)
+                job = self.aws.jobs.add(workflow.job_id, polls=workflow.checks, script=workflow.script, **ends)
+                self.jobs[workflow.job_id] = job
                 token = self.tokens[workflow.job_id] = self.aws.tokens.waiting()
                 await self.table.put(workflow.row(token, clock.now()))
             case Kill(replica):
                 await self.replicas.kill(replica)
+            case Sleep(replica, seconds):
+                self.replicas.sleep(replica, seconds)
+            case Wake(replica):
+                self.replicas.wake(replica)
             case Blackout():
                 await self._black_out()
+                self.replicas.met["black-outs"] += 1
             case Throttle():
                 order = chaos.throttle(event)
                 asyncio.get_running_loop().call_later(event.seconds, order.cancel)
@@ -103,7 +131,7 @@ class Soak:
     async def _black_out(self) -> None:
         await self.replicas.kill_all()
         await asyncio.sleep(_LANDING_SECONDS)
-        await self.table.let_pass(lease_seconds(CHECK_TIMEOUT_SECONDS))
+        await self.table.let_pass(_LONGEST_HOLD_SECONDS)
         await self.replicas.start()
 
     async def _settle(self) -> None:
@@ -120,7 +148,7 @@ class Soak:
             waiting = states.pop("POLLING", 0)
             sys.stderr.write(
                 f"{time.monotonic() - self.started:5.0f} s: {len(self.tokens)} workflows came, {waiting} wait,"
-                f" {states.total()} ended, {self.replicas.kills} kills, {self.aws.calls.total()} calls,"
+                f" {states.total()} ended, {self.replicas.met['kills']} kills, {self.aws.calls.total()} calls,"
                 f" {_faulty(chaos)} of them faulty\n"
             )
             sys.stderr.flush()
@@ -131,22 +159,30 @@ class Soak:
         shown = 0
         for workflow in self.plan.workflows:
             job_id, token = workflow.job_id, self.tokens[workflow.job_id]
-            faults = list(faults_of(workflow, rows.get(job_id), token, self.aws, chaos.dropped.checks[job_id]))
+            job = self.jobs[job_id]
+            found_ended = max(0, job.answered - job.polls + 1)
+            faults = list(faults_of(workflow, rows.get(job_id), token, self.aws, found_ended))
             wrong += [f"{job_id}: {fault}" for fault in faults]
             if faults and shown < _SHOWN:
                 shown += 1
                 wrong += [f"  {line}" for line in self.replicas.lines_about(job_id)]
         wrong += self.replicas.troubles + self.replicas.bad_lines(list(self.tokens.values()))
+        sleeps = sum(isinstance(event, Sleep) for _, event in self.plan.events)
+        if len(trespasses := self.aws.witness.trespasses) > _UNDER_WAY * sleeps:
+            wrong += [f"{len(trespasses)} checks of rows that others held", *trespasses[:_SHOWN]]
+        met = chaos.met() | self.replicas.met | {"rows taken over": self.replicas.taken_over()}
+        met |= {"drops after sleep": self.replicas.dropped_all()}
+        wrong += unmet(met, self.options)
         tokens = self.tokens.values()
         offers = [offer for token in tokens for offer in self.aws.ledger.offers(token)]
         summary = {
             "seed": self.options.seed,
             "workflows": len(self.tokens),
             "fates": dict(Counter(workflow.fate for workflow in self.plan.workflows)),
-            "kills": self.replicas.kills,
             "callsInChaos": calls,
             "calls": dict(sorted(self.aws.calls.items())),
-            "faults": chaos.met(),
+            "met": dict(sorted(met.items())),
+            "checksOfRowsThatOthersHeld": len(trespasses),
             "checks": sum(self.aws.jobs.all_checks().values()),
             "attempts": sum(row["attemptCount"] for row in rows.values()),
             "answersOffered": len(offers),
@@ -161,9 +197,11 @@ class Soak:
 
 async def soak(options: Options, dynamodb_url: str) -> Result:
     """Run one soak; whatever ends it, nothing of it stays behind."""
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # those who are to be answered have often died
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        async with AwsServer.running(dynamodb_url) as aws, token_table(dynamodb_url) as table:
-            replicas = Replicas(options.replicas, aws.endpoint, table.name, Path(folder))
+        async with WatchedServer.running(dynamodb_url) as aws, token_table(dynamodb_url) as table:
+            aws.witness.read_row = table.row
+            replicas = Replicas(options.replicas, aws.endpoint, table.name, Path(folder), aws.witness)
             try:
                 return await Soak(options, draw(options), aws, table, replicas).run()
             finally:
@@ -187,15 +225,17 @@ def _read_options() -> Options:
     parser = argparse.ArgumentParser(prog="python -m tests.soak.soak", description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=None, help="a new one where it is not given")
     parser.add_argument("--workflows", type=int, default=300)
-    parser.add_argument("--replicas", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=180.0, help="of chaos")
+    parser.add_argument("--replicas", type=int, default=LEAST_REPLICAS)
+    parser.add_argument("--rounds", type=int, default=3, help="of kills and then sleeps, of a minute each")
     parser.add_argument("--kill-every", type=float, default=1.0, help="seconds")
     given = vars(parser.parse_args())
     if given["seed"] is None:
         given["seed"] = secrets.randbelow(1_000_000)
-    for name in ("workflows", "replicas", "seconds", "kill_every"):
+    for name in ("workflows", "replicas", "rounds", "kill_every"):
         if given[name] <= 0:
             parser.error(f"--{name.replace('_', '-')} must be above 0")
+    if given["replicas"] < LEAST_REPLICAS:
+        parser.error(f"--replicas must be {LEAST_REPLICAS} or more")
     return Options(**given)
 
 

@@ -11,6 +11,7 @@ import aioboto3
 from scheduler.aws.clients import AdminClients
 from scheduler.aws.deploy import deploy_table
 from scheduler.core.attributes import from_item
+from scheduler.core.replica_rows import PREFIX
 
 
 class Table:
@@ -25,13 +26,21 @@ class Table:
         await self._client.put_item(TableName=self.name, Item=item)
 
     async def rows(self) -> dict[str, dict[str, Any]]:
-        """Read all rows, by job."""
+        """Read the rows of all jobs, by job: those of replicas are of no job."""
         pages = self._client.get_paginator("scan").paginate(TableName=self.name, ConsistentRead=True)
         items = [from_item(item) async for page in pages for item in page["Items"]]
-        return {row["jobId"]: row for row in items}
+        return {row["jobId"]: row for row in items if not row["jobId"].startswith(PREFIX)}
+
+    async def row(self, job_id: str) -> dict[str, Any] | None:
+        """Read the row of one job."""
+        read = await self._client.get_item(TableName=self.name, Key={"jobId": {"S": job_id}}, ConsistentRead=True)
+        return from_item(read["Item"]) if "Item" in read else None
 
     async def let_pass(self, seconds: float) -> None:
-        """Move the next poll of each waiting row back: to whoever polls it is as if that time had passed."""
+        """Move the next poll of each waiting row back, which is the end of its hold where it is held.
+
+        To whoever polls it is as if that time had passed; so nobody may hold any row meanwhile.
+        """
         rows = await self.rows()
         waiting = [row["jobId"] for row in rows.values() if row["status"] == "POLLING" and "nextPollAt" in row]
         await asyncio.gather(*[self._move_back(job_id, round(seconds * 1000)) for job_id in waiting])
