@@ -43,7 +43,7 @@ bench: setup ## Measure CPU, calls, lateness and memory of real daemons against 
 simulation: setup ## Let ten million jobs and twenty replicas that come and go pass by in virtual time.
 	PYTHONPATH=. $(BIN)/python benchmarks/simulation.py
 
-soak: setup ## Let replicas be killed for minutes while every tenth call fails; SEED=N repeats a run.
+soak: setup ## Let replicas be killed and put to sleep for minutes while every tenth call fails; SEED=N repeats a run.
 	$(BIN)/python -m tests.soak.soak $(if $(SEED),--seed $(SEED))
 
 mutants: setup ## Put small bugs into the heart of it, one at a time: do the quick tests notice? ONLY=scheduler/core/t*.py

@@ -6,9 +6,9 @@ Workflows come and wait, each for a job of its own; daemons poll them as real pr
 server with AWS's semantics. All but one hold rows; the last one claims for each poll. In each round replicas are
 killed and started again every second; then one sleeps until the others call it gone and take over what it held, and
 another one for less. All the while a tenth of all calls fail, others are applied and never confirmed or answered by
-garbage, and there are bursts of throttling. Then the faults end, and so must all workflows: each with the one answer that its job
-deserves. And all these faults must have been met. The seed decides all that the soak itself does; how the processes
-interleave is the operating system's doing, so that a seed brings a fault back often, and not always.
+garbage, and there are bursts of throttling. Then the faults end, and so must all workflows: each with the one answer
+that its job deserves. And all these faults must have been met. The seed decides all that the soak itself does; how the
+processes interleave is the operating system's doing, so that a seed brings a fault back often, and not always.
 
 What a killed replica held is taken over by one that has not seen it beat for 30 s, or is due again when its hold ends.
 Sleeps leave time for that. Where replicas are killed every second nobody lives so long, so that all die at once every
