@@ -32,6 +32,7 @@ def floors(options: Options) -> dict[str, int]:
     rounds = options.rounds
     kills = rounds * (int(options.kill_seconds / options.kill_every) // 2 + options.replicas)
     befallen = {f"sleeps of {seconds:.0f} s": rounds for seconds in (SHORT_SLEEP, STALE_SLEEP, GONE_SLEEP)}
-    noticed = {"drops after sleep": 2 * rounds, "rows taken over": rounds}  # a short sleep need not be noticed
+    # How many rows are taken over is shown and not asserted: not every sleeper holds some when it falls asleep.
+    noticed = {"drops after sleep": rounds}
     calls = {kind: max(1, round(share * options.workflows)) for kind, share in _CALLS.items()}
     return calls | befallen | noticed | {"kills": kills, "black-outs": rounds}

@@ -31,9 +31,9 @@ LEAST_REPLICAS = 4
 INTERVALS = (0.5, 1.0, 2.0)
 SHORT_SLEEP, STALE_SLEEP, GONE_SLEEP = 12.0, 23.0, 42.0
 """Seconds: longer than a beat, than a beat may lag, and than it takes others to see that one is gone and take over."""
-SLEEPS_SECONDS = 48.0
-_WARM_SECONDS = 3.0
-"""Replicas hold rows by then, and have beaten."""
+SLEEPS_SECONDS = 54.0
+_WARM_SECONDS = 8.0
+"""Replicas hold rows by then, and have beaten, also where a busy machine takes seconds to start them."""
 _CALM_KILL_EVERY = 5.0
 
 

@@ -12,10 +12,9 @@ from typing import Any
 
 from tests.backends import local_environment
 from tests.soak.plan import SHARDS
-from tests.soak.witness import Witness
+from tests.soak.witness import CHECK_TIMEOUT_SECONDS, Witness
 
 INTERVAL_SECONDS = 0.5
-CHECK_TIMEOUT_SECONDS = 1.0
 _CLAIMER = "claimer"
 """So the access keys begin of the processes that claim for each poll, and hold nothing."""
 _STOP_SECONDS = 30.0

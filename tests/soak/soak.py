@@ -52,10 +52,10 @@ from tests.soak.plan import (
     Wake,
     draw,
 )
-from tests.soak.replicas import CHECK_TIMEOUT_SECONDS, Replicas
+from tests.soak.replicas import Replicas
 from tests.soak.table import Table, token_table
 from tests.soak.verdict import faults_of
-from tests.soak.witness import WatchedServer
+from tests.soak.witness import CHECK_TIMEOUT_SECONDS, WatchedServer
 
 _PROGRESS_SECONDS = 5.0
 _LANDING_SECONDS = 0.5

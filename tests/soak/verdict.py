@@ -27,7 +27,10 @@ def faults_of(
         yield from _wrong_answer(workflow, row, answers[0])
     else:
         yield f"{len(answers)} answers had effect: {answers}"
-    yield from _wrong_row(workflow, row, [(offer.effect, offer.told) for offer in aws.ledger.offers(token)])
+    # A heartbeat, too, may be told that its task is closed.
+    beats = aws.ledger.heartbeats(token) if row["status"] == "CLOSED" else []
+    offers = aws.ledger.offers(token) + beats
+    yield from _wrong_row(workflow, row, [(offer.effect, offer.told) for offer in offers])
     yield from _too_many_checks(workflow, row, aws.witness, found_ended)
 
 
