@@ -1,6 +1,6 @@
 """Measure what the engine costs and how it holds, against a stub with DynamoDB Local behind it.
 
-    python -m benchmarks.bench [cpu] [calls] [lateness] [finding] [claims] [memory] [drain] [twice] [kill]
+    python -m benchmarks.bench [cpu] [calls] [lateness] [neighbours] [finding] [claims] [memory] [drain] [twice] [kill]
                                [--rounds 3] [--stored 1000000] [--no-files]
 
 Without names it measures all, in about twenty minutes, and writes benchmarks/results.json and docs/bench.svg. Linux
@@ -8,9 +8,8 @@ only: CPU is that of the daemon's own process, as /proc has it. Each figure is C
 what ran side by side, so that it says the same on another machine, and on a busy one nearly so; the lateness does not,
 and wants an idle one.
 
-Not measured: the lateness of a source's jobs while another source hangs, for there is one source so far, and jobs that
-hang in the same lane would show its slots and not its neighbours. Nor CPU on the embedded cloud: it starts a process
-for each function it invokes, and is busy long before the daemon is.
+Not measured: CPU on the embedded cloud. It starts a process for each function it invokes, and is busy long before the
+daemon is.
 """
 
 import argparse
@@ -44,6 +43,7 @@ def measured(chosen: list[str], rounds: int, stored: int) -> Iterable[Figure]:
             "calls": lambda: polls.calls(url, before),
             "cpu": lambda: polls.cpu(url, before, rounds),
             "lateness": lambda: polls.lateness(url, before, _LATE_SECONDS),
+            "neighbours": lambda: polls.neighbours(url, _LATE_SECONDS),
             "claims": lambda: tables.claims(url, 2 * rounds + 1),
             "finding": lambda: tables.finding(url, 20 * rounds, stored),
             "memory": tables.memory,

@@ -3,6 +3,7 @@
 CPU is that of the daemon's process, as the kernel counts it, and never the time on the wall.
 """
 
+import json
 import statistics
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.figure import Figure
+from benchmarks.stub import HANGS
 from benchmarks.world import ROOT, Daemon, World, until
 
 _FINDING = {"Query", "Scan", "BatchGetItem", "DescribeTable", "GetItem"}
@@ -23,6 +25,7 @@ _CALLS_SECONDS = 84.0
 _SETTLE_SECONDS = 3.0
 _HALF_LOAD = 320
 """Jobs of 1 s whose checks take 0.1 s: on average they take 32 of a lane's 64 slots."""
+_NEIGHBOURS, _CROWD = 100, 10_000
 
 
 def cpu(dynamodb_url: str, before: Path, rounds: int) -> Iterator[Figure]:
@@ -73,6 +76,23 @@ def calls(dynamodb_url: str, before: Path) -> Iterator[Figure]:
     note = f"{3 * _POLLS} jobs of 3 s over {_CALLS_SECONDS:g} s, beats included"
     yield Figure("AWS calls for each poll, one by one", found["one"], 1.08, "", found["before"], note=note)
     yield Figure("AWS calls for each poll, in batches of 25", found["batch"], 0.12, "", note=note)
+
+
+def neighbours(dynamodb_url: str, seconds: float) -> Iterator[Figure]:
+    """Measure how late polls of 1 s come while another source, with many more jobs, hangs on every check."""
+    named = {"SCHEDULER_SOURCES": json.dumps({HANGS: {"lambda": {"function": HANGS}}})}
+    with World.behind(dynamodb_url) as world:
+        table = world.table("neighbours")
+        world.fill(table, _CROWD, 1, prefix=HANGS)
+        world.fill(table, _NEIGHBOURS, 1)
+        with world.daemon(table, tree=ROOT, **_EVERY_SECOND, **named):
+            until(lambda: world.stats(1)["jobs"] == _NEIGHBOURS)
+            time.sleep(_SETTLE_SECONDS)
+            world.reset()
+            time.sleep(seconds)
+            late = world.stats(1)["lateP99"]
+    note = f"{_NEIGHBOURS} jobs of 1 s, beside {_CROWD} of a source that never answers, {seconds:g} s"
+    yield Figure("lateness p99 of 1 s jobs while another source hangs", late, 0.2, "s", note=note)
 
 
 def lateness(dynamodb_url: str, before: Path, seconds: float) -> Iterator[Figure]:

@@ -26,6 +26,8 @@ _STATES = b"application/x-amz-json-1.0"
 _MARK = re.compile(rb"DynamoDB_20120810\.([A-Za-z]+)\r\n")
 _LONGEST_MARK = 80
 _KEY = re.compile(rb"Credential=(\w+)/")
+HANGS = "hangs"
+"""The function that never answers."""
 _AGAIN = 0.5
 """A check that follows one of the same job by another replica within this part of its interval is made twice."""
 
@@ -108,6 +110,8 @@ class Server(asyncio.Protocol):
     def _answer(self, head: bytes, body: bytes) -> None:
         method, path, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
         kind, delay = b"application/json", 0.0
+        if path.endswith(f"/{HANGS}/invocations"):
+            return
         if path.endswith("/invocations"):
             self._seen.calls["Invoke"] += 1
             key = _KEY.search(head)

@@ -20,6 +20,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from benchmarks.stub import HANGS
 from scheduler.core.instant import format_iso
 from scheduler.core.token_row import due_shard
 from tests.backends import local_environment
@@ -61,9 +62,10 @@ class Daemon:
 
 
 def item(number: int, now: int, interval: float, due_in: float = 0.0, prefix: str = "job") -> dict[str, Any]:
-    """Give a row that waits, due now or in some seconds."""
+    """Give a row that waits, due now or in some seconds; where the prefix is that of a source, it names that."""
     job_id = f"{prefix}-{number:07}"
-    return {
+    named: dict[str, Any] = {"source": {"S": prefix}} if prefix == HANGS else {}
+    return named | {
         "jobId": {"S": job_id},
         "taskToken": {"S": f"{_TOKEN}{number}"},
         "executionId": {"S": f"arn:aws:states:us-east-1:000000000000:execution:bench:{number:032x}"},

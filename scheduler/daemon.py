@@ -23,19 +23,19 @@ from scheduler.assembly import Parts, assembled
 from scheduler.core.outcome import Kind
 from scheduler.core.service_calls import Refusal
 from scheduler.core.trouble import Part
+from scheduler.draining import drain
 from scheduler.engine.events import any_set
 from scheduler.engine.sweep import PAGE_ROWS, sweep_for_ever
 from scheduler.errors import CloudError, SchedulerError
 from scheduler.log import logger
 from scheduler.schedule import next_fire
 from scheduler.settings import Settings
+from scheduler.sources.file import Sources
 from scheduler.web.health import Health, routes
 from scheduler.web.server import serving
 
 _GRACE_SECONDS = 30.0
 """How long after it was expected a tick may end before the daemon calls itself unready."""
-_ABORT_SECONDS = 2.0
-"""What is left for polls to end when the drain's time is up and they are cancelled."""
 _WATCH_SECONDS, _JUMP_SECONDS = 1.0, 2.0
 """How often the wall clock is compared with the monotonic one, and by how much they must differ for a jump."""
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 10.0
@@ -51,8 +51,9 @@ def _backoff(retry: int) -> float:
 class Daemon:
     """Runs ticks on their schedule until it is stopped."""
 
-    def __init__(self, settings: Settings, health: Health | None = None) -> None:
+    def __init__(self, settings: Settings, health: Health | None = None, sources: Sources | None = None) -> None:
         self._settings = settings
+        self._sources = sources or Sources()
         self._trigger = settings.trigger()
         self._health = health or Health()
         self._log = logger()
@@ -83,7 +84,7 @@ class Daemon:
                 endpoint=os.environ.get("AWS_ENDPOINT_URL") or "AWS",
                 http_port=port,
             )
-            parts = await stack.enter_async_context(assembled(settings, self._health, hold=True))
+            parts = await stack.enter_async_context(assembled(settings, self._sources, self._health, hold=True))
             await self._run_until_stopped(parts)
         self._log.info("scheduler.stopped", skipped_ticks=self._skipped)
 
@@ -100,7 +101,8 @@ class Daemon:
             misfire_grace_time=None,
         )
         schedule.start()
-        parts.dispatch.lane.look_at_source()
+        for lane in parts.asked_at_start or parts.dispatch.sources:
+            lane.look_at_source()
         # Each goes on for ever, and whichever ends brings the others down: nothing dies unseen.
         tasks = [
             _named("stop", self._stopping.wait()),
@@ -123,7 +125,7 @@ class Daemon:
                     ended.result()
             # Whatever it waits for, and be it a cloud that never answers: only polls in flight are waited for.
             await _cancelled(tasks)
-            await self._drain(parts)
+            await drain(parts, self._settings.drain_seconds)
         finally:
             schedule.shutdown(wait=False)
             await _cancelled(tasks)
@@ -273,47 +275,6 @@ class Daemon:
         reason = f"this machine's clock is {abs(skew):.0f} s {'fast' if skew > 0 else 'slow'}"
         self._health.troubled(_CLOCK, reason, f"{reason} by the services' own; jobs are given up by it", unready=False)
 
-    async def _drain(self, parts: Parts) -> None:
-        for lane in parts.dispatch.lanes:
-            lane.close()
-        self._log.info("scheduler.draining", grace_seconds=self._settings.drain_seconds)
-        if parts.dispatch.holding:
-            parts.dispatch.holding.held.closed = True
-        freeing = asyncio.create_task(self._free(parts), name="free")
-        await self._end_polls(parts)
-        try:
-            async with asyncio.timeout(self._settings.drain_seconds + _ABORT_SECONDS):
-                await freeing
-        except TimeoutError:
-            self._log.warning("scheduler.rows_not_freed")
-
-    async def _free(self, parts: Parts) -> None:
-        """Give free what is held, while polls still end; what they held last follows."""
-        if not parts.dispatch.holding or not parts.replicas:
-            return
-        await parts.dispatch.holding.taking_up.ended()
-        await parts.dispatch.holding.renewals.free_all()
-        for lane in parts.dispatch.lanes:
-            await lane.ended()
-        await parts.dispatch.holding.renewals.free_all()
-        if not parts.dispatch.holding.held.rows:  # else the others are to see that it is gone, and take over
-            with suppress(CloudError):
-                await parts.replicas.leave()
-
-    async def _end_polls(self, parts: Parts) -> None:
-        for seconds, otherwise in (
-            (self._settings.drain_seconds, "scheduler.drain_cut_short"),
-            (_ABORT_SECONDS, "scheduler.polls_abandoned"),
-        ):
-            try:
-                async with asyncio.timeout(seconds):
-                    for lane in parts.dispatch.lanes:
-                        await lane.ended()
-            except TimeoutError:
-                self._log.warning(otherwise)
-                for lane in parts.dispatch.lanes:
-                    lane.abort()
-
 
 def _named(name: str, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
     return asyncio.create_task(work, name=name)
@@ -325,12 +286,12 @@ async def _cancelled(tasks: "list[asyncio.Task[Any]]") -> None:
     await asyncio.wait(tasks)
 
 
-async def run_daemon(settings: Settings) -> None:
+async def run_daemon(settings: Settings, sources: Sources) -> None:
     """Run the daemon as a process of its own: SIGTERM and SIGINT drain it, a second one ends the process at once."""
-    daemon = Daemon(settings)
+    daemon = Daemon(settings, sources=sources)
     loop = asyncio.get_running_loop()
 
-    def drain(number: signal.Signals) -> None:
+    def stop(number: signal.Signals) -> None:
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(each)
             signal.signal(each, _end_at_once)
@@ -338,7 +299,7 @@ async def run_daemon(settings: Settings) -> None:
         daemon.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, drain, number)
+        loop.add_signal_handler(number, stop, number)
     await daemon.run()
     # All is closed. A thread that still looks up a name would hold the process until it has an answer.
     if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):

@@ -73,7 +73,9 @@ def as_tables(sections: Iterable[Section]) -> Group:
 
 def attempts(row: Mapping[str, Any]) -> str:
     """Give a row's status checks so far and at most: the attempt that gives a job up checks nothing."""
-    count, most = row.get("attemptCount"), row.get("maxAttempts")
+    count, most = row.get("attemptCount", 0), row.get("maxAttempts")
+    if most is None:
+        return str(count)
     if isinstance(count, int) and isinstance(most, int):
         count = min(count, most)
     return f"{count}/{most}"

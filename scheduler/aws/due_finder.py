@@ -1,5 +1,6 @@
 """Finding due rows: by the index where there is one, else by a scan; and the sweep for rows that no query finds."""
 
+import itertools
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ _LOOK_AGAIN_SECONDS = 60.0
 """How long the answer to "has the table the index?" is good for."""
 REST_SECONDS = 1.0
 """How long a shard is left to another replica that was quicker."""
+MOST_GIVEN_BACK = 250
+"""Rows of the sweep that are kept though nobody takes them: it comes by them again, and others are to be found, too."""
 MOST_STRAYS = 1_000
 """Rows that the sweep has found and no tick has taken yet; the sweep waits where there are more."""
 
@@ -97,8 +100,9 @@ class DueFinder:
         self._rests[shard] = self._clock() + REST_SECONDS
 
     def give_back(self, rows: Iterable[Found]) -> None:
-        """Take back rows of a stray page: the next tick gives them again."""
-        self._strays |= dict.fromkeys(row.job_id for row in rows)
+        """Take back rows of a stray page: the next tick gives them again, as far as not too many wait already."""
+        room = MOST_GIVEN_BACK - len(self._strays)
+        self._strays |= dict.fromkeys(row.job_id for row in itertools.islice(rows, max(0, room)))
 
     def cut(self, page: Page, taken: Sequence[Found], *, beyond: bool) -> None:
         """Note that the first rows of a page were `taken`, and that no further page is read.

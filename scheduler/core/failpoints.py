@@ -9,7 +9,7 @@ import signal
 from typing import Any
 
 from scheduler.core.outcome import Outcome
-from scheduler.core.protocol import Poll
+from scheduler.core.poll_turn import Poll
 
 VARIABLE = "CALLBACK_SCHEDULER_FAILPOINT"
 

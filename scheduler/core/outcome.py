@@ -64,7 +64,9 @@ class Outcome:
                 return {"status": "COMPLETED", "reconnected": True}
             case Outcome(kind=Kind.ENDED, end_state=EndState(value)):
                 return {"status": value}
-        waiting: dict[str, Any] = {"status": "IN_PROGRESS", "attempt": self.attempt, "maxAttempts": self.max_attempts}
+        waiting: dict[str, Any] = {"status": "IN_PROGRESS", "attempt": self.attempt}
+        if self.max_attempts is not None:
+            waiting["maxAttempts"] = self.max_attempts
         if self.kind is not Kind.IN_PROGRESS:
             waiting["outcome"] = self.kind.value
         if self.error:

@@ -21,6 +21,8 @@ class Beat:
     held: int = 0
     lagging: bool = False
     program: str = ""
+    knows: str = ""
+    """Which sources it knows besides the default one, as a text that says no more than whether others know the same."""
 
 
 def beat_parameters(table: str, beat: Beat) -> dict[str, Any]:
@@ -32,13 +34,14 @@ def beat_parameters(table: str, beat: Beat) -> dict[str, Any]:
         ":lagging": beat.lagging,
         ":program": beat.program,
         ":purge": beat.at // 1000 + _KEPT_SECONDS,
+        ":knows": beat.knows,
     }
     return {
         "TableName": table,
         "Key": {"jobId": {"S": PREFIX + beat.name}},
         "UpdateExpression": (
             "SET dueShard = :shard, nextPollAt = :at, held = :held, lagging = :lagging, program = :program,"
-            " purgeAt = :purge"
+            " purgeAt = :purge, knows = :knows"
         ),
         "ExpressionAttributeValues": {name: to_attribute(value) for name, value in values.items()},
     }
@@ -67,6 +70,7 @@ def read_beat(item: Item) -> Beat | None:
             int(item.get("held", {}).get("N", "0")),
             item.get("lagging", {}).get("BOOL") is True,
             item.get("program", {}).get("S", ""),
+            item.get("knows", {}).get("S", ""),
         )
     except (KeyError, ValueError):
         return None

@@ -10,7 +10,7 @@ from scheduler.core.answers import PendingAnswer, read_pending
 from scheduler.core.attributes import Attribute, Item, from_attribute
 from scheduler.core.instant import Instant, parse_iso
 from scheduler.core.token import MAX_LENGTH, TaskToken
-from scheduler.core.token_row import TokenRow
+from scheduler.core.token_row import NOT_UNDERSTOOD, TokenRow
 
 _LONGEST_INTERVAL_SECONDS = 31_536_000  # a year, which is as long as a task may wait
 
@@ -56,9 +56,9 @@ def read_row(item: Item) -> TokenRow:
         job_id=read.text("jobId"),
         token=TaskToken(read.text("taskToken", longest=MAX_LENGTH)),
         execution_id=read.note("executionId"),
-        expires_at=read.instant("expiresAt"),
-        attempt_count=read.count("attemptCount"),
-        max_attempts=read.count("maxAttempts"),
+        expires_at=read.expiry(),
+        attempt_count=read.count("attemptCount") if "attemptCount" in item else 0,
+        max_attempts=read.count("maxAttempts") if "maxAttempts" in item else None,
         version=read.count("version") if "version" in item else None,
         interval_seconds=read.interval("intervalSeconds"),
         claim_id=read.note("claimId"),
@@ -71,6 +71,7 @@ def read_row(item: Item) -> TokenRow:
         next_poll_at=read.due("nextPollAt"),
         held_by=read.note("heldBy"),
         entry=item.get("entry", {}).get("S"),
+        counted="attemptCount" in item,
     )
 
 
@@ -110,22 +111,29 @@ class _Reader:
     def source(self, name: str) -> tuple[str | None, Mapping[str, Any] | None]:
         """Give the source that the row names and the input of its checks.
 
-        What cannot be understood may be a newer version's, and is named "", which no source is.
+        No name, and an empty one, is the default source. What cannot be understood may be a newer version's.
         """
         if name not in self._item:
             return None, None
         try:
             named = from_attribute(self._item[name])
         except ArithmeticError:
-            return "", None
+            return NOT_UNDERSTOOD, None
         match named:
             case str():
-                return named, None
+                return named or None, None
             case {"name": str(source), "input": dict(given)}:
-                return source, given
+                return source or None, given
             case {"name": str(source)} if "input" not in named:
-                return source, None
-        return "", None
+                return source or None, None
+        return NOT_UNDERSTOOD, None
+
+    def expiry(self) -> Instant | None:
+        """Give when the row expires: `expiresAt`, else `timeoutSeconds` after `createdAt`, else never."""
+        if "expiresAt" in self._item:
+            return self.instant("expiresAt")
+        seconds = self.interval("timeoutSeconds")
+        return None if seconds is None else self.instant("createdAt") + round(seconds * 1000)
 
     def instant(self, name: str) -> Instant:
         wanted = "an ISO 8601 timestamp"

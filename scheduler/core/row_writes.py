@@ -80,7 +80,7 @@ def _claim(update: RowUpdate, claim: Claim) -> None:
     row = claim.row
     update.require("version", None if row.version is None else {"N": str(row.version)})
     if row.version is None:
-        update.require("attemptCount", {"N": str(row.attempt_count)})
+        update.require("attemptCount", {"N": str(row.attempt_count)} if row.counted else None)
     # Numbers and not sums: the condition says what they were, and a statement of a batch counts only what is there.
     claimed = row.claimed(claim.claim_id)
     update.set(version=claimed.version, attemptCount=claimed.attempt_count)

@@ -2,7 +2,7 @@
 
 import random
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from scheduler.core.given_answers import GivenAnswers
@@ -31,6 +31,8 @@ HOLD_INTERVALS = 30
 """A hold lasts so many of a row's intervals, and a lease on top, so that as many polls fit into it."""
 RENEW_EARLY = 0.1
 """A hold is renewed up to this part of the time in which polls start before it must be."""
+LONGEST_INTERVAL_SECONDS = 31_536_000.0
+"""A year, which is as long as a task may wait."""
 LATE = 0.5
 """A poll that starts later in its tick than this part of its interval counts the next interval from itself."""
 
@@ -46,7 +48,10 @@ def _new_claim_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The settings that a poll depends on; randomness comes in from outside so that tests can decide it."""
+    """The settings that a poll depends on; randomness comes in from outside so that tests can decide it.
+
+    It is that of the default source; `sources` has those of the sources that rows name.
+    """
 
     interval_seconds: float
     lease_seconds: float
@@ -59,6 +64,24 @@ class Policy:
     given: GivenAnswers = field(default_factory=GivenAnswers)
     longest_hold_seconds: float = 0.0
     home: Home = field(default_factory=Home)
+    backoff: float = 1.0
+    """By what factor the interval of a row that has none of its own grows with each check."""
+    longest_interval_seconds: float = LONGEST_INTERVAL_SECONDS
+    max_attempts: int | None = None
+    """How many checks a job gets whose row does not say it; None for any number."""
+    sources: Mapping[str, "Policy"] = field(default_factory=dict)
+
+    def knows(self, row: TokenRow) -> bool:
+        """Tell whether the row's source is known here."""
+        return row.source is None or row.source in self.sources
+
+    def of(self, row: TokenRow) -> "Policy":
+        """Give the policy of the row's source. Raises KeyError where that is not known here."""
+        return self if row.source is None else self.sources[row.source]
+
+    def most_attempts(self, row: TokenRow) -> int | None:
+        """Give how many checks the job gets; None for any number."""
+        return self.max_attempts if row.max_attempts is None else row.max_attempts
 
     def hold_seconds(self, row: TokenRow) -> float | None:
         """Give for how long a claim of the row holds it; None where no second poll would fit in."""
@@ -76,8 +99,19 @@ class Policy:
         return ends - self.lease_seconds - lead - polled * RENEW_EARLY * self.chance()
 
     def interval(self, row: TokenRow) -> float:
-        """Give the seconds between two polls of the row."""
-        return row.interval_seconds or self.interval_seconds
+        """Give the seconds between the next poll of the row and the one that follows it."""
+        return self.interval_after(row, row.attempt_count)
+
+    def interval_after(self, row: TokenRow, checks: int) -> float:
+        """Give the seconds between a poll and the one that follows it, where so many checks were made before them."""
+        if row.interval_seconds:
+            return row.interval_seconds
+        if self.backoff == 1 or not checks:
+            return self.interval_seconds
+        try:
+            return min(self.longest_interval_seconds, self.interval_seconds * self.backoff**checks)
+        except OverflowError:
+            return self.longest_interval_seconds
 
     def lease_end(self, now: Instant) -> Instant:
         """Give the instant until which nobody else polls a row that is claimed now."""
@@ -92,7 +126,9 @@ class Policy:
         interval = 1000 * self.interval(row)
         since = tick if now - tick < interval * LATE else now
         following = since + round(interval * (1 - JITTER * self.chance()))
-        return min(following, row.expires_at) if now < row.expires_at else following
+        if row.expires_at is None or row.expires_at <= now:
+            return following
+        return min(following, row.expires_at)
 
     def retry_deferred(self, tries: int, now: Instant) -> Instant:
         """Give the instant of the next try for an answer that was kept: exponential backoff with full jitter."""

@@ -9,17 +9,23 @@ from scheduler.core.answers import PendingAnswer
 from scheduler.core.instant import Instant
 from scheduler.core.token import TaskToken, TokenTrace
 
+NOT_UNDERSTOOD = "?"
+"""The source of a row that names one in a way that cannot be understood; no source has this name."""
+
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """A waiting row. `version` is None where a foreign creator wrote the row and nobody has claimed it yet."""
+    """A waiting row. `version` is None where a foreign creator wrote the row and nobody has claimed it yet.
+
+    `expires_at` is None where it never expires, `max_attempts` where it is its source's affair how often it is asked.
+    """
 
     job_id: str
     token: TaskToken
     execution_id: str | None
-    expires_at: Instant
+    expires_at: Instant | None
     attempt_count: int
-    max_attempts: int
+    max_attempts: int | None
     version: int | None = None
     interval_seconds: float | None = None
     claim_id: str | None = None
@@ -35,6 +41,8 @@ class TokenRow:
     """The replica that holds the row across polls, where one does."""
     entry: str | None = None
     """Which attempt at which waiting state the token is of, where its creator says so."""
+    counted: bool = True
+    """Whether the table has an attemptCount; one that is not there is 0."""
 
     @property
     def has_secret(self) -> bool:
@@ -44,7 +52,7 @@ class TokenRow:
     def claimed(self, claim_id: str) -> Self:
         """Give the row as a successful claim leaves it."""
         attempts = self.attempt_count + (0 if self.pending else 1)
-        return replace(self, attempt_count=attempts, version=(self.version or 0) + 1, claim_id=claim_id)
+        return replace(self, attempt_count=attempts, version=(self.version or 0) + 1, claim_id=claim_id, counted=True)
 
 
 def due_shard(job_id: str, shards: int) -> int:

@@ -17,11 +17,15 @@ def due(row: TokenRow, now: Instant) -> bool:
     return row.next_poll_at is None or row.next_poll_at <= now
 
 
-def give_up(row: TokenRow) -> Answer | None:
-    """Give the failure for a job whose attempts are used up; None while there are some left."""
-    if row.attempt_count <= row.max_attempts:
+def give_up(row: TokenRow, most: int | None = None) -> Answer | None:
+    """Give the failure for a job whose attempts are used up; None while there are some left.
+
+    `most` is for a row that does not say how many it gets; None leaves it any number.
+    """
+    most = most if row.max_attempts is None else row.max_attempts
+    if most is None or row.attempt_count <= most:
         return None
-    cause = f"job {row.job_id} had not ended after {row.max_attempts} status checks"
+    cause = f"job {row.job_id} had not ended after {most} status checks"
     return fail("MaxAttemptsExceeded", _with_error(cause, row.last_error), EndState.MAX_ATTEMPTS)
 
 
@@ -30,7 +34,7 @@ def expired(row: TokenRow, report: Report, now: Instant) -> Answer | None:
 
     A check that never reached the source was none, so that the job is asked again, but not for ever.
     """
-    if now < row.expires_at + (UNASKED_GRACE_MS if isinstance(report, Unasked) else 0):
+    if row.expires_at is None or now < row.expires_at + (UNASKED_GRACE_MS if isinstance(report, Unasked) else 0):
         return None
     cause = f"job {row.job_id} had not ended by {format_iso(row.expires_at)}"
     error = row.token.scrub(report.error) if isinstance(report, Unanswered | Unasked) else row.last_error

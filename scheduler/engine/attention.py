@@ -87,7 +87,8 @@ class Attention(Listener):
         if trouble is None:
             self._health.over(part)
             return
-        self.note_refusal(trouble.refusal)
+        if lane.aws:
+            self.note_refusal(trouble.refusal)
         self._health.troubled(part, trouble.reason, trouble.error, unready=lane.stopped or lane.starved)
 
     def heed_error(self, error: CloudError) -> None:

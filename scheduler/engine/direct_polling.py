@@ -10,7 +10,8 @@ from scheduler.core.effects import Check, Claim, Effect, Heartbeat, Lost, Pause,
 from scheduler.core.failpoints import with_failpoint
 from scheduler.core.instant import Instant
 from scheduler.core.outcome import Outcome
-from scheduler.core.protocol import Poll, poll, poll_held, quarantine
+from scheduler.core.poll_turn import Poll
+from scheduler.core.protocol import poll, poll_held, quarantine
 from scheduler.core.row_reader import Found, Malformed
 from scheduler.core.timing import Policy
 from scheduler.core.token_row import TokenRow

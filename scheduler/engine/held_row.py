@@ -1,6 +1,7 @@
 """The rows that this replica holds, as memory knows them."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
@@ -103,7 +104,11 @@ class HeldRow:
 
 @dataclass(slots=True)
 class Held:
-    """All rows that this replica holds or is claiming, and whether it may poll them."""
+    """All rows that this replica holds or is claiming, and whether it may poll them.
+
+    Half of the room is shared out among the sources, and the other half is anybody's. So no source with many jobs keeps
+    another one from holding its own.
+    """
 
     name: str
     """The replica's name, as rows say by whom they are held; another one after each time it had to drop all."""
@@ -115,6 +120,9 @@ class Held:
     closed: bool = False
     fresh: Callable[[], bool] = lambda: True
     """Whether the other replicas can still believe that this one lives; else nothing is polled from memory."""
+    sources: int = 1
+    counts: Counter[str | None] = field(default_factory=Counter)
+    """How many rows of each source are held or being claimed."""
 
     def __contains__(self, job_id: str) -> bool:
         return job_id in self.rows or job_id in self.claiming
@@ -127,11 +135,37 @@ class Held:
         """Whether no more rows can be held; others are polled claim by claim."""
         return len(self) >= self.most
 
+    def free(self, source: str | None) -> int:
+        """Give how many more rows of a source can be held."""
+        share = self.most // (2 * self.sources)
+        kept = share * (self.sources - 1)
+        if kept:
+            kept -= sum(min(share, count) for other, count in self.counts.items() if other != source)
+        return self.most - len(self) - max(0, kept)
+
+    def begin_claiming(self, rows: Iterable[TokenRow]) -> None:
+        """Note that rows are being claimed."""
+        for row in rows:
+            self.claiming.add(row.job_id)
+            self.counts[row.source] += 1
+
+    def end_claiming(self, rows: Iterable[TokenRow]) -> None:
+        """Note that nothing more comes of these claims."""
+        for row in rows:
+            self.claiming.discard(row.job_id)
+            self.counts[row.source] -= 1
+
+    def hold(self, held: HeldRow) -> None:
+        """Hold a row."""
+        self.rows[held.row.job_id] = held
+        self.counts[held.row.source] += 1
+
     def drop(self, held: HeldRow) -> None:
         """Hold a row no more."""
         held.stage = Stage.DROPPED
         if self.rows.get(held.row.job_id) is held:
             del self.rows[held.row.job_id]
+            self.counts[held.row.source] -= 1
 
     def drop_all(self) -> None:
         """Hold nothing any more: the others believe that this replica is gone."""

@@ -7,17 +7,17 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from scheduler.core.outcome import Outcome
 from scheduler.core.service_calls import Refusal
 from scheduler.core.trouble import Part, Trouble
 from scheduler.engine.pace import Pace
 from scheduler.engine.poller import Poller
-from scheduler.engine.turns import Turn
+from scheduler.engine.work import Listener, Work
 from scheduler.errors import CloudError
+
+__all__ = ["Lane", "Listener", "Work"]
 
 _QUEUED_SECONDS = 1.0
 """A lane that has slowed down queues what it can start within this time, and leaves the rest to others."""
@@ -27,49 +27,33 @@ _LOOK_SECONDS = 0.05
 _FIRST_REST_SECONDS, _LONGEST_REST_SECONDS = 0.5, 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What takes a slot: one poll, or one invocation for several jobs."""
-
-    job_ids: tuple[str, ...]
-    poll: Callable[[], Coroutine[Any, Any, list[Outcome]]]
-    turn: Turn
-    dropped: Callable[[], None] = lambda: None
-    """Told where the lane leaves it, and it will not be polled."""
-
-
-class Listener:
-    """Who hears of what goes on in lanes."""
-
-    def ended(self, lane: "Lane", work: Work, outcomes: list[Outcome] | Exception, seconds: float) -> None:
-        """Hear how a piece of work ended, or what a fault of ours raised, and how long it took."""
-
-    def freed(self, lane: "Lane") -> None:
-        """Hear that a lane that had refused something has room again."""
-
-    def changed(self, lane: "Lane") -> None:
-        """Hear that a lane has stopped, slowed down or recovered."""
-
-
 class Lane:
     """The slots of one source.
 
     It is open; or slowed down, where its source refuses some of what it is asked; or stopped, where its source cannot
-    be used at all. A stopped lane rests, then asks whether the source is there, then lets one poll try.
+    be used at all. A stopped lane rests, then asks whether the source is there, then lets one poll try. It never asks
+    more often than its `rate`, nor before its source wants to be asked again.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  a lane has many limits
         self,
         name: str,
         poller: Poller,
         slots: int,
         listener: Listener,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        rate: float | None = None,
+        aws: bool = True,
     ) -> None:
-        """Take a name, what polls, how many polls are in flight at most, who hears, a monotonic clock in seconds."""
+        """Take a name, what polls, how many polls are in flight at most, who hears, a monotonic clock in seconds.
+
+        `rate` is the most polls a second; `aws` says that it is our AWS credentials that the source may refuse.
+        """
         self.name = name
         self.poller = poller
         self.slots = slots
+        self.aws = aws
         self.trouble: Trouble | None = None
         """What the source refused last; None once it is over."""
         self.in_hand: set[str] = set()
@@ -78,12 +62,12 @@ class Lane:
         self._clock = clock
         self._queue: deque[Work] = deque()
         self._polls: set[asyncio.Task[None]] = set()
-        self._pace = Pace()
+        self._pace = Pace(most=rate)
         self._started_at = clock()
         self._first_refused_at = self._refused_at = 0.0
         self._all_refused = False
         self._rests = 0
-        self._stopped = self._trying = self._refusing = self._closed = False
+        self._stopped = self._trying = self._refusing = self._closed = self._probed = False
         self._timer: asyncio.TimerHandle | None = None
         self._probing: asyncio.Task[None] | None = None
 
@@ -120,8 +104,8 @@ class Lane:
         if self._stopped:
             return int(self._trying and not held)
         most = self.slots if self._stalled else 2 * self.slots
-        if self._pace.rate is not None:
-            most = min(most, len(self._polls) + max(1, int(self._pace.rate * _QUEUED_SECONDS)))
+        if self._paced:
+            most = min(most, len(self._polls) + self._pace.within(_QUEUED_SECONDS, self._clock()))
         return max(0, most - held)
 
     def offer(self, work: Work) -> bool:
@@ -142,15 +126,15 @@ class Lane:
             if work is None:
                 break
             self._start(work)
-        enough = 1 if self._stopped or self._pace.rate is not None else max(1, self.slots // 2)
+        enough = 1 if self._stopped or self._paced else max(1, self.slots // 2)
         if self._refusing and self.room() >= enough:
             self._refusing = False
             self._listener.freed(self)
         self._look_later()
 
-    def stop(self, trouble: Trouble) -> None:
+    def stop(self, trouble: Trouble, *, probed: bool = False) -> None:
         """Let the lane rest: its source cannot be used. What is queued is left, and still due."""
-        self.trouble = trouble
+        self.trouble, self._probed = trouble, probed
         self._refusing |= bool(self._queue)
         self.drop()
         if self._timer:
@@ -272,6 +256,8 @@ class Lane:
                     self._all_refused, self._first_refused_at = True, self._refused_at
                 self._pace.refused(started, self._refused_at)
                 self._reopen()
+                if trouble.again_seconds and self._pace.pause(self._refused_at, trouble.again_seconds):
+                    self.drop()  # others may poll it, and held rows line up where their heartbeats are seen to
                 self._listener.changed(self)
 
     def _took(self) -> None:
@@ -289,7 +275,13 @@ class Lane:
 
     @property
     def _denied(self) -> bool:
-        return self.trouble is not None and self.trouble.refusal is Refusal.DENIED
+        """Whether only a poll tells when it is over: access is denied, or credentials that no probe was refused."""
+        refusal = self.trouble and self.trouble.refusal
+        return refusal is Refusal.DENIED or (refusal is Refusal.CREDENTIALS and not self._probed)
+
+    @property
+    def _paced(self) -> bool:
+        return self._pace.bound is not None or self._pace.paused(self._clock())
 
     def _reopen(self) -> None:
         if self._stopped and self._timer:
@@ -330,8 +322,11 @@ class Lane:
         except CloudError as error:
             # A service that is too busy to say whether the source is there may run it all the same.
             if error.refusal is None or error.refusal.stops:
-                self.stop(Trouble(Part.SOURCE, error.reason, str(error), error.refusal))
+                self.stop(Trouble(Part.SOURCE, error.reason, str(error), error.refusal), probed=True)
                 return
+        except Exception as error:  # noqa: BLE001  a fault of ours must not be the last time that it is asked
+            self.stop(Trouble(Part.SOURCE, "the probe failed", f"{type(error).__name__}: {error}"), probed=True)
+            return
         if not self._stopped:
             return
         self._trying = True

@@ -2,8 +2,7 @@
 
 import asyncio
 import heapq
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,6 +12,7 @@ from scheduler.core.timing import Policy
 from scheduler.engine.direct_polling import DirectPoller
 from scheduler.engine.held_row import Held, HeldRow, Stage
 from scheduler.engine.lanes import Lane, Work
+from scheduler.engine.line import Line
 from scheduler.engine.turns import Turn
 
 _WAITING = frozenset({Kind.IN_PROGRESS, Kind.CHECK_FAILED, Kind.UNREACHED})
@@ -34,36 +34,47 @@ class Clocks:
 
 
 class MemoryPolls:
-    """Starts the polls of held rows when they are due and their lane has room."""
+    """Starts the polls of held rows when they are due and the lane of their source has room."""
 
-    def __init__(self, held: Held, policy: Policy, clocks: Clocks, lane: Lane, desk: Lane) -> None:
+    def __init__(  # noqa: PLR0913  they are what a held row meets
+        self,
+        held: Held,
+        policy: Policy,
+        clocks: Clocks,
+        lane: Lane,
+        desk: Lane,
+        *,
+        named: Mapping[str, Lane] | None = None,
+    ) -> None:
+        """Take what is held, the clocks, the default source's lane, the desk, and the lanes of `named` sources."""
         self.policy = policy
         self.clocks = clocks
         self.renew: Callable[[HeldRow], None] = lambda _: None
         """Asks for a renewal of a row's hold, and is to `start` it then."""
         self._held = held
-        self._lane = lane
         self._desk = desk
+        self.lines: dict[str | None, Line] = {None: Line(lane, policy)}
+        """By the source that rows name."""
+        self.lines |= {name: Line(each, policy.sources[name]) for name, each in (named or {}).items()}
         self._timers: list[tuple[float, HeldRow]] = []
-        self._line: deque[HeldRow] = deque()
-        """Rows whose time has come while the lane had no room."""
         self._earlier = asyncio.Event()
-
-    @property
-    def keeps_up(self) -> bool:
-        """Whether the lane takes what is due, so that more may be taken up."""
-        return not self._lane.stopped and not (self.waits and len(self._line) >= 2 * self._lane.slots)
 
     @property
     def waits(self) -> bool:
         """Whether held rows wait for room in their lane."""
-        while self._line and self._line[0].stage is not Stage.WAITING:
-            self._line.popleft().in_line = False
-        return bool(self._line)
+        return any(line.waits for line in self.lines.values())
+
+    def keeps_up(self, source: str | None = None) -> bool:
+        """Tell whether the lane of a source takes what is due, so that more may be taken up."""
+        return self.lines[source].keeps_up
 
     def lateness(self) -> float:
-        """Give for how many seconds the longest due row has waited for its lane."""
-        return max(0.0, self.clocks.boot() - self._line[0].due) if self.waits else 0.0
+        """Give for how many seconds the longest due row has waited for its lane, in the lane that is best off.
+
+        One source that is slow, or that takes nothing, does not make this replica a slow one.
+        """
+        now = self.clocks.boot()
+        return min((line.lateness(now) for source, line in self.lines.items() if self._held.counts[source]), default=0)
 
     def begin(self, held: HeldRow, *, at_a_fire: bool = False) -> None:
         """Poll a row that was just claimed as soon as the lane has room; `at_a_fire`, not before polls may happen."""
@@ -99,80 +110,77 @@ class MemoryPolls:
         """Go on with a row that was to be given free, and could not be; unless it has been taken up once more."""
         if held.row.job_id in self._held:
             return
-        self._held.rows[held.row.job_id] = held
+        self._held.hold(held)
         held.stage = Stage.TIMED
         self._ring(held.due, held)
 
     def on_room(self) -> None:
-        """Start what was due while the lane had no room, the longest waiting first."""
-        while self.waits:
-            held = self._line.popleft()
-            held.in_line = False
-            if not self._started(held):
-                held.stage, held.in_line = Stage.WAITING, True
-                self._line.appendleft(held)
-                return
+        """Start what was due while its lane had no room, the longest waiting first."""
+        for line in self.lines.values():
+            while line.waits:
+                held = line.pop()
+                if not self._started(held, line):
+                    line.put_back(held)
+                    break
 
     def start(self, held: HeldRow) -> None:
         """Start a poll whose time has come; it waits behind those that have waited for longer."""
         if held.dropped:
             return
-        if self.waits or not self._started(held):
-            self._wait(held)
+        line = self.lines[held.row.source]
+        if line.waits or not self._started(held, line):
+            self._wait(held, line)
 
-    def _started(self, held: HeldRow) -> bool:
+    def _started(self, held: HeldRow, line: Line) -> bool:
         """Start a poll, or let the row wait for what its poll needs; False where it is the lane that has no room."""
         if held.dropped or self._held.closed:
             return True  # it is given free, or nobody's affair any more
-        if not self._may_poll(held):
+        if not self._may_poll(held, line):
             return True
         held.stage = Stage.QUEUED
-        return self._lane.offer(self._work(held, self._lane))
+        return line.lane.offer(self._work(held, line, line.lane))
 
-    def _may_poll(self, held: HeldRow) -> bool:
+    def _may_poll(self, held: HeldRow, line: Line) -> bool:
         """Tell whether a poll may start now; else it comes once the beat or the renewal that it needs got through."""
         now = self.clocks.boot()
         if not self._held.fresh():
             held.stage = Stage.TIMED
             self._ring(now + _AGAIN_SECONDS, held)  # dropped by then, unless a beat that was under way counts after all
             return False
-        if now + self.policy.lease_seconds > held.ends:
+        if now + line.policy.lease_seconds > held.ends:
             held.stage = Stage.RENEWING
             held.renew_at = now
             self.renew(held)
             return False
         return True
 
-    def _wait(self, held: HeldRow, *, beaten: bool = False) -> None:
+    def _wait(self, held: HeldRow, line: Line, *, beaten: bool = False) -> None:
         """Let a row wait for room; where its task needs heartbeats, the desk sends them meanwhile."""
-        held.stage = Stage.WAITING
-        if not held.in_line:
-            held.in_line = True
-            self._line.append(held)
-        self._lane.somebody_waits()
+        line.join(held)
         if held.row.heartbeat:
             now = self.clocks.boot()
-            late = now if self._lane.stopped else held.due + held.interval / 2
+            late = now if line.lane.stopped else held.due + held.interval / 2
             self._ring(now + held.interval if beaten else max(now, late), held)
 
     def _beat(self, held: HeldRow) -> None:
         """Let the desk send the heartbeat of a row that waits."""
         held.stage = Stage.QUEUED
-        if not self._desk.offer(self._work(held, self._desk)):
+        if not self._desk.offer(self._work(held, self.lines[held.row.source], self._desk)):
             held.stage = Stage.WAITING
             self._ring(self.clocks.boot() + _BEAT_RETRY_SECONDS, held)
 
-    def _work(self, held: HeldRow, lane: Lane) -> Work:
-        poll = partial(self._poll, held, lane)
-        return Work((held.row.job_id,), poll, Turn.unlimited(), dropped=partial(self._dropped, held))
+    def _work(self, held: HeldRow, line: Line, lane: Lane) -> Work:
+        """Give a poll as the work of its source's lane, or of the desk."""
+        poll = partial(self._poll, held, line, lane)
+        return Work((held.row.job_id,), poll, Turn.unlimited(), dropped=partial(self._dropped, held, line))
 
-    def _dropped(self, held: HeldRow) -> None:
+    def _dropped(self, held: HeldRow, line: Line) -> None:
         if held.stage is Stage.QUEUED:
-            self._wait(held)
+            self._wait(held, line)
 
-    async def _poll(self, held: HeldRow, lane: Lane) -> list[Outcome]:
+    async def _poll(self, held: HeldRow, line: Line, lane: Lane) -> list[Outcome]:
         # It may have stood in the lane's queue for long.
-        if held.stage is not Stage.QUEUED or not self._may_poll(held):
+        if held.stage is not Stage.QUEUED or not self._may_poll(held, line):
             return []
         poller = lane.poller
         assert isinstance(poller, DirectPoller)  # noqa: S101  no other poller holds rows
@@ -181,35 +189,37 @@ class MemoryPolls:
             outcomes = await poller.poll_held(held.begin(self.clocks.now()))
         finally:
             if not held.dropped:
-                self._learn(held, lane, outcomes)
+                self._learn(held, line, lane, outcomes)
         return outcomes
 
-    def _learn(self, held: HeldRow, lane: Lane, outcomes: list[Outcome]) -> None:
+    def _learn(self, held: HeldRow, line: Line, lane: Lane, outcomes: list[Outcome]) -> None:
         """Note how a poll ended; without an outcome it was a fault of ours, or cancelled, and its attempt is spent."""
         outcome = outcomes[0] if outcomes else None
         if outcome is None:
-            self._schedule(held)
+            self._schedule(held, line.policy)
         elif outcome.unmarked or outcome.kind in _WAITING:
             held.learn(outcome)
             # What it wrote may not have arrived: dropped, the row would wait for its hold to end.
-            self._schedule(held)
+            self._schedule(held, line.policy)
         elif outcome.kind is Kind.UNASKED:
             held.learn(outcome)
-            if lane is self._lane or not self._started(held):
-                self._wait(held, beaten=True)
+            if lane is line.lane or not self._started(held, line):
+                self._wait(held, line, beaten=True)
         else:
             self._held.drop(held)
 
-    def _schedule(self, held: HeldRow) -> None:
+    def _schedule(self, held: HeldRow, policy: Policy) -> None:
         """Let the next poll come an interval after the last was due; those that were missed are missed."""
         now, wall = self.clocks.boot(), self.clocks.now()
+        if policy.backoff != 1:
+            held.interval = policy.interval_after(held.row, max(0, held.attempts - 1))
         following = held.due + held.interval - held.phase
         held.phase = 0.0
         if following <= now:
             following += held.interval * -(-(now - following) // held.interval)
-        left = (held.row.expires_at - wall) / 1000
-        if left > 0:
-            following = min(following, now + left)
+        expires_at = held.row.expires_at
+        if expires_at is not None and expires_at > wall:
+            following = min(following, now + (expires_at - wall) / 1000)
         held.due = self._at_fire(following, now, wall)
         held.stage = Stage.TIMED
         self._ring(held.due, held)

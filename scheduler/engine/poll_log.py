@@ -7,6 +7,7 @@ from typing import Any
 
 from scheduler.core.outcome import Kind, Outcome
 from scheduler.core.states import EndState
+from scheduler.engine.spells import Spells
 from scheduler.log import ROOT, logger
 
 _WAITING = {
@@ -38,6 +39,7 @@ class PollLog:
         self._lines = _LINES_A_SECOND
         self._counted_at = clock()
         self._untold = 0
+        self._left_alone = Spells(clock)
         self._log = logger()
         self._plain = logging.getLogger(ROOT)
 
@@ -48,7 +50,11 @@ class PollLog:
             stands_for = self._stands_for()
             if not stands_for and not self._plain.isEnabledFor(logging.DEBUG):
                 return
-        log_outcome(self._log.bind(tick_id=tick_id) if tick_id else self._log, outcome, duration_ms, stands_for)
+        log = self._log.bind(tick_id=tick_id) if tick_id else self._log
+        if outcome.kind is Kind.LEFT_ALONE and self._left_alone.begins(outcome.error or ""):
+            log.warning("row.left_alone", job_id=outcome.job_id, error=outcome.error)
+        else:
+            log_outcome(log, outcome, duration_ms, stands_for)
 
     def _stands_for(self) -> int:
         """Give for how many polls the line of this one stands; 0 where another one's will stand for it."""
@@ -79,7 +85,9 @@ def log_outcome(log: Any, outcome: Outcome, duration_ms: int, stands_for: int = 
         _log_end(log.bind(end_state=outcome.end_state), outcome)
     else:
         level, event = _WAITING[outcome.kind]
-        more: dict[str, Any] = {"max_attempts": outcome.max_attempts} if outcome.kind in _COUNTED else {}
+        more: dict[str, Any] = {}
+        if outcome.kind in _COUNTED and outcome.max_attempts is not None:
+            more["max_attempts"] = outcome.max_attempts
         if stands_for > 1:
             more["stands_for"] = stands_for
         getattr(log, level if stands_for else "debug")(event, **more, **_unmarked(outcome))

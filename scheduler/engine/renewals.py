@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from scheduler.core.effects import Failure, Renew
 from scheduler.core.instant import Instant
+from scheduler.core.token_row import TokenRow
 from scheduler.engine.held_row import Held, HeldRow, Stage
 from scheduler.engine.memory_polls import MemoryPolls
 from scheduler.engine.taking_up import ManyWrites
@@ -57,19 +58,39 @@ class Renewals:
     async def _renew(self, rows: list[HeldRow]) -> None:
         if self._held.giving_away:
             await self.give_free(rows)
-        rows = [held for held in rows if not held.dropped]
-        policy = self._polls.policy
         now, started = self._clocks.now(), self._clocks.boot()
-        seconds = [policy.hold_seconds(held.row) or policy.lease_seconds for held in rows]
-        renewals = [
-            Renew(held.saved(), now + round(length * 1000), self._held.name, held.polled_at or now)
-            for held, length in zip(rows, seconds, strict=True)
-        ]
-        for held, length, done in zip(rows, seconds, await self._table.write_many(renewals), strict=True):
+        renewed: list[HeldRow] = []
+        seconds: list[float] = []
+        renewals: list[Renew] = []
+        outgrown: list[HeldRow] = []
+        for held in rows:
+            if held.dropped:
+                continue
+            saved = held.saved()
+            length = self._polls.policy.of(saved).hold_seconds(saved)
+            if length is None:
+                outgrown.append(held)
+                continue
+            renewed.append(held)
+            seconds.append(length)
+            renewals.append(Renew(saved, now + round(length * 1000), self._held.name, held.polled_at or now))
+        if outgrown:
+            await self._let_go(outgrown)
+        for held, renewal, length, done in zip(
+            renewed, renewals, seconds, await self._table.write_many(renewals), strict=True
+        ):
             if not held.dropped:
-                self._renewed(held, started + length, done)
+                self._renewed(held, renewal.row, started + length, done)
 
-    def _renewed(self, held: HeldRow, ends: float, done: object) -> None:
+    async def _let_go(self, rows: list[HeldRow]) -> None:
+        """Give rows free whose interval has grown beyond what a hold may last: from now on each poll is a claim."""
+        await self.give_free(rows)
+        for held in rows:
+            if held.stage is Stage.POLLING:
+                held.renew_at = self._clocks.boot() + _AGAIN_SECONDS
+                self.ask(held)
+
+    def _renewed(self, held: HeldRow, saved: TokenRow, ends: float, done: object) -> None:
         if isinstance(done, Failure) and not done.refused and self._clocks.boot() < held.ends:
             held.renew_at = self._clocks.boot() + _AGAIN_SECONDS
             self.ask(held)
@@ -78,7 +99,7 @@ class Renewals:
             self._held.drop(held)
             return
         held.ends = ends
-        held.renew_at = self._polls.policy.renew_at(held.row, ends)
+        held.renew_at = self._polls.policy.of(saved).renew_at(saved, ends)
         self.ask(held)
         if held.stage is Stage.RENEWING:
             self._polls.start(held)

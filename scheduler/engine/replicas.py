@@ -6,9 +6,11 @@ not beat for STALE_SECONDS stops polling from memory before anybody calls it gon
 """
 
 import asyncio
+import json
 import secrets
 import socket
 import zlib
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -37,6 +39,8 @@ _SLACK = 10
 _GIVEN_AT_ONCE = 0.1
 """The part of its surplus that it gives away with each look: most of it within a minute or two."""
 _AGAIN_SECONDS = 1.0
+_OTHERS_SECONDS = 30.0
+"""What lies so long after its replica is gone is anybody's: whoever was to take it over may not know its source."""
 _ROOM_SECONDS, _ROOM_LOOKS = 0.05, 100
 
 
@@ -88,11 +92,14 @@ class Replicas:
         self._indexed = indexed
         self._program = program
         self._clocks = self._polls.clocks
+        names = sorted(name for name in self._polls.lines if name is not None)
+        self._knows = f"{zlib.crc32(json.dumps(names).encode()):08x}" if names else ""
         self._beaten_at = float("-inf")
         self._seen: dict[str, tuple[Instant, float]] = {}
         """Each other replica's last beat, and when on our own clock it was first seen."""
         self._own: set[str] = set()
         """The names under which this process has held rows before it had to drop them."""
+        self._told: set[str] = set()
         self._log = logger()
         self._held.fresh = self.fresh
 
@@ -124,7 +131,8 @@ class Replicas:
             self._drop_all()
         if not self._indexed():
             return False
-        beat = Beat(self._held.name, self._clocks.now(), len(self._held.rows), self._lags, self._program)
+        held = len(self._held.rows)
+        beat = Beat(self._held.name, self._clocks.now(), held, self._lags, self._program, self._knows)
         try:
             await self._roll.beat(beat)
         except CloudError as error:
@@ -163,7 +171,8 @@ class Replicas:
         able = [beat for beat in alive if not beat.lagging]
         if gone and not (able and self._lags):  # one that lags would leave its share lying
             await self._take_over(gone, sorted([self._held.name, *(beat.name for beat in able)]))
-        await self._share(able)
+        # What is given away is for replicas that know its source.
+        await self._share([beat for beat in able if beat.knows == self._knows])
 
     async def _take_over(self, gone: set[str], alive: list[str]) -> None:
         """Claim what replicas that are gone have held; the work is shared among those who are left.
@@ -171,9 +180,11 @@ class Replicas:
         The first of them reads it all, and forgets the gone ones once nothing is left of what they held.
         """
         place, own = alive.index(self._held.name), gone <= self._own
+        patience = self._clocks.boot() - GONE_SECONDS - _OTHERS_SECONDS
+        anybody_s = own or all(self._seen[name][1] <= patience for name in gone)
 
         def mine(job_id: str) -> bool:
-            return own or zlib.crc32(job_id.encode("utf-8", "surrogatepass")) // 251 % len(alive) == place
+            return anybody_s or zlib.crc32(job_id.encode("utf-8", "surrogatepass")) // 251 % len(alive) == place
 
         found = taken = 0
         async for rows in self._roll.held_by(gone, self._clocks.now(), lambda job_id: place == 0 or mine(job_id)):
@@ -182,30 +193,39 @@ class Replicas:
                 row for row in rows if isinstance(row, TokenRow) and row.job_id not in self._held and mine(row.job_id)
             ]
             taken += await self._take_up(waiting)
-        if found:
+        if found and (taken or not gone <= self._told):
             self._log.warning("replica.gone", replicas=sorted(gone), held=found, taken_over=taken)
-        elif place == 0 or own:
+        self._told = self._told & self._seen.keys() | gone
+        if found:
+            return
+        if place == 0 or own:
             for name in gone:
                 await self._roll.forget(name, self._seen[name][0])
                 self._own.discard(name)
 
     async def _take_up(self, rows: list[TokenRow]) -> int:
         """Take up what can be held here, and give free what cannot; tells how many that are."""
-        to_hold: list[TokenRow] = []
+        to_hold: defaultdict[str | None, list[TokenRow]] = defaultdict(list)
         others: list[TokenRow] = []
         for row in rows:
-            (to_hold if self._taking_up.takes(row) else others).append(row)
-        if to_hold:
-            await self._has_room(len(to_hold))
-            to_hold = to_hold[: self._taking_up.room(orphans=True)]
-            self._taking_up.take_up(to_hold, at_a_fire=True)
-        home = self._polls.policy.home
-        return len(to_hold) + sum(self._taking_up.poll_alone(row) for row in others if not not_ours(row, home))
+            if self._taking_up.takes(row):
+                to_hold[row.source].append(row)
+            else:
+                others.append(row)
+        taken = 0
+        for source, some in to_hold.items():
+            await self._has_room(source, len(some))
+            if room := self._taking_up.room(source, orphans=True):
+                self._taking_up.take_up(some[:room], at_a_fire=True)
+                taken += len(some[:room])
+        policy = self._polls.policy
+        return taken + sum(self._taking_up.poll_alone(row) for row in others if not not_ours(row, policy))
 
-    async def _has_room(self, rows: int) -> None:
-        """Wait until so many rows can be taken up, as long as that may be soon."""
+    async def _has_room(self, source: str | None, rows: int) -> None:
+        """Wait until so many rows of a source can be taken up, as long as that may be soon."""
         for _ in range(_ROOM_LOOKS):
-            if self._taking_up.room(orphans=True) >= rows:
+            # One whose lane takes nothing, as that of a source that hangs, must not hold up what others have left.
+            if not self._polls.keeps_up(source) or self._taking_up.room(source, orphans=True) >= rows:
                 return
             await asyncio.sleep(_ROOM_SECONDS)
 

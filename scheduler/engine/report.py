@@ -41,8 +41,12 @@ class TickReport:
     def found(self, rows: Iterable[Found], now: Instant) -> None:
         """Note how long the longest due of some rows has waited."""
         for row in rows:
-            if row.next_poll_at is not None:
-                self.oldest_due_seconds = max(self.oldest_due_seconds, round((now - row.next_poll_at) / 1000, 1))
+            self.waited(row.next_poll_at, now)
+
+    def waited(self, since: Instant | None, now: Instant) -> None:
+        """Note since when a row has been due."""
+        if since is not None:
+            self.oldest_due_seconds = max(self.oldest_due_seconds, round((now - since) / 1000, 1))
 
     def count(self, outcome: Outcome) -> None:
         """Count one poll's outcome."""

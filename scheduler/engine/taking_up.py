@@ -58,16 +58,20 @@ class TakingUp:
 
     def takes(self, row: Found) -> bool:
         """Tell whether a due row is to be held, and not to be polled claim by claim."""
-        if not isinstance(row, TokenRow) or row.pending is not None or self._held.full or not self._held.fresh():
+        if not isinstance(row, TokenRow) or row.pending is not None or not self._held.fresh():
             return False
-        return self._policy.hold_seconds(row) is not None and not not_ours(row, self._policy.home)
+        if not_ours(row, self._policy) or self._held.free(row.source) < 1:
+            return False
+        return self._policy.of(row).hold_seconds(row) is not None
 
-    def room(self, *, orphans: bool = False) -> int:
-        """Give how many more rows are taken up now; `orphans` are those of a replica that is gone."""
+    def room(self, source: str | None = None, *, orphans: bool = False) -> int:
+        """Give how many more rows of a source are taken up now; `orphans` are those of a replica that is gone."""
         held = self._held
-        if held.closed or (held.giving_away and not orphans) or not self._polls.keeps_up:
+        if held.closed or (held.giving_away and not orphans) or not self._polls.keeps_up(source):
             return 0
-        return max(0, min(held.most - len(held), _MOST_CLAIMING - len(held.claiming)))
+        # A source that could not be used lets one poll try, before more rows are bound to it.
+        most = 1 if self._polls.lines[source].lane.stopped else _MOST_CLAIMING - len(held.claiming)
+        return max(0, min(held.free(source), most))
 
     def take_up(
         self, rows: Sequence[TokenRow], lost: Callable[[], None] | None = None, *, at_a_fire: bool = False
@@ -76,7 +80,7 @@ class TakingUp:
 
         They are polled as soon as they can be, or, `at_a_fire`, not before the schedule lets polls happen.
         """
-        self._held.claiming.update(row.job_id for row in rows)
+        self._held.begin_claiming(rows)
         claiming = asyncio.create_task(
             self._take_up(list(rows), lost, at_a_fire=at_a_fire), name=f"claim {len(rows)} rows"
         )
@@ -107,14 +111,15 @@ class TakingUp:
                 if not none_lost and lost:
                     return
         finally:
-            self._held.claiming.difference_update(row.job_id for row in rows)
+            self._held.end_claiming(rows)
             self._attention.room.set()
 
     def _claimed(self, rows: list[TokenRow]) -> list[tuple[Claim, float]]:
         """Give the claims of rows, and when on our own clock their holds end."""
         clock, policy = self._polls.clocks, self._policy
         now, started = clock.now(), clock.boot()
-        holds = [policy.hold_seconds(row) or policy.lease_seconds for row in rows]
+        policies = [policy.of(row) for row in rows]
+        holds = [own.hold_seconds(row) or own.lease_seconds for own, row in zip(policies, rows, strict=True)]
         return [
             (
                 Claim(row, policy.new_claim_id(), now, now + round(hold * 1000), policy.shard(row), self._held.name),
@@ -135,6 +140,8 @@ class TakingUp:
             match result:
                 case TokenRow() if claim.held_by != self._held.name:
                     pass  # asleep or cut off meanwhile, this replica goes on as another one, which takes over from it
+                case TokenRow() if not self._policy.knows(result):
+                    self.poll_alone(result)  # somebody has just given it another source
                 case TokenRow():
                     self._attention.report.claimed += 1
                     self._hold(result, ends, claims)
@@ -169,11 +176,12 @@ class TakingUp:
                 break
 
     def _hold(self, row: TokenRow, ends: float, claims: "_Claims") -> None:
-        interval = self._policy.interval(row)
-        held = HeldRow.of(row, interval, self._polls.clocks.boot(), ends, self._policy.renew_at(row, ends))
+        policy = self._policy.of(row)
+        interval = policy.interval_after(row, max(0, row.attempt_count - 1))  # the claim has counted the next check
+        held = HeldRow.of(row, interval, self._polls.clocks.boot(), ends, policy.renew_at(row, ends))
         if claims.spread:
-            held.phase = interval * self._policy.chance()
-        self._held.rows[row.job_id] = held
+            held.phase = interval * policy.chance()
+        self._held.hold(held)
         self._polls.begin(held, at_a_fire=claims.at_a_fire)
 
 

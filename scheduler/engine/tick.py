@@ -19,7 +19,10 @@ from scheduler.log import logger
 LONGEST_SECONDS = 30.0
 """A tick takes no more rows after this: the next one reads the clock anew, and so finds what has become due since."""
 MOST_PASSED_OVER = 500
-"""Due rows that one tick reads though their lane takes none of them: among them may be some that need no source."""
+"""Due rows that one pass reads though their lane takes none of them: among them may be some that need no source, or
+another one."""
+MOST_UNREAD = 10_000
+"""Due rows that one pass goes by, not reading them, for it is known that their lane takes none of them."""
 
 
 class Finder(Protocol):
@@ -86,12 +89,11 @@ class Ticker:
         self.again.clear()
         report = TickReport()
         taken, first = 0, True
+        self._dispatch.passed_over.doors.clear()
         try:
             while not self._attention.table_trouble:
                 report.due = taken
                 if await self._pass(report, started + self._longest, first=first):
-                    if not report.due:
-                        self._dispatch.lane.nothing_is_due()
                     break
                 taken, first = report.due - report.left, False
                 if not await self._room(started + self._longest - time.monotonic(), fired):
@@ -111,7 +113,7 @@ class Ticker:
         for lane in self._dispatch.lanes:
             await lane.drained()
         report.add(self._attention.take())
-        for trouble in (self._attention.table_trouble, self._dispatch.lane.trouble):
+        for trouble in (self._attention.table_trouble, *(lane.trouble for lane in self._dispatch.sources)):
             if trouble and not report.trouble:
                 report.trouble = trouble.error
         self.tell(report)
@@ -128,25 +130,36 @@ class Ticker:
         now = self._clock()
         report.left, report.cut_short = 0, False
         self._attention.room.clear()
-        self._dispatch.nobody_waits()
+        dispatch, passed = self._dispatch, self._dispatch.passed_over
+        dispatch.begin_pass()
+        read = 0
         by = now if self._by is None else min(now, self._by)
         async with aclosing(self._finder.pages(by)) as pages:  # type: ignore[type-var]  # it is a generator
             async for page in pages:
                 report.found(page.rows, now)
-                handed = self._dispatch.hand(page.rows, now, page.shard)
-                report.due += handed.taken + len(handed.refused)
-                report.left += len(handed.refused)
+                unread, passed.count = passed.count, 0
+                report.waited(passed.oldest, now)
+                handed = dispatch.hand(page.rows, now, page.shard)
+                report.due += handed.taken + len(handed.refused) + unread
+                report.left += len(handed.refused) + unread
                 report.cut_short = report.left > 0
                 if self._attention.table_trouble:
                     return False
                 if page.stray:
                     self._finder.give_back(handed.left())
-                stopped = self._dispatch.lane.stopped
-                late = time.monotonic() > until
-                if late or (handed.refused and self._seen_enough(report, page, stopped or first)):
+                else:
+                    read += len(handed.refused)
+                stopped, late = dispatch.stopped, time.monotonic() > until
+                enough = read >= MOST_PASSED_OVER or report.left >= MOST_UNREAD
+                refused = bool(handed.refused or unread)
+                if late or (refused and (enough or not self._looks_on(page, first=first))):
                     report.cut_short = True
-                    self._finder.cut(page, handed.taken_in_order(), beyond=stopped or not handed.refused)
+                    # With one source what is longest due comes first; behind others' rows there may be its own.
+                    beyond = stopped or not refused or (enough and len(dispatch.sources) > 1)
+                    self._finder.cut(page, handed.taken_in_order(), beyond=beyond)
                     return False
+        if not self._finder.resting:
+            dispatch.nothing_else_is_due()
         return not report.cut_short and not self._finder.resting
 
     def _rest(self, shard: int | None) -> None:
@@ -159,18 +172,23 @@ class Ticker:
         self._attention.room.set()
         self.again.set()
 
-    def _seen_enough(self, report: TickReport, page: Page, look_on: bool) -> bool:  # noqa: FBT001
-        """Tell whether to look no further, once a lane has refused a row.
+    def _looks_on(self, page: Page, *, first: bool) -> bool:
+        """Tell whether to look further, once a lane has refused a row.
 
-        Behind it there may be rows that need no source. But a scan goes on behind the last row that was taken, so that
-        every row gets its turn.
+        Behind it there may be rows that need no source, or another one. But where there is only one source, a scan goes
+        on behind the last row that was taken, so that every row gets its turn.
         """
+        dispatch = self._dispatch
+        if dispatch.stopped:
+            return True
         scanned = page.shard is None and not page.stray
-        return report.left >= MOST_PASSED_OVER or not look_on or (scanned and not self._dispatch.lane.stopped)
+        if first:
+            return not scanned or len(dispatch.sources) > 1
+        return len(dispatch.sources) > 1 and dispatch.may_take_more
 
     async def _room(self, seconds: float, fired: asyncio.Event | None) -> bool:
         """Wait until a lane has room again; tells whether that was before the time was up and the next tick fired."""
-        if seconds <= 0 or (fired and fired.is_set()) or (fired is None and self._dispatch.lane.stopped):
+        if seconds <= 0 or (fired and fired.is_set()) or (fired is None and self._dispatch.stopped):
             return False
         await any_set((self._attention.room, fired) if fired else (self._attention.room,), seconds)
         return self._attention.room.is_set() and not (fired and fired.is_set())

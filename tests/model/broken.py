@@ -9,7 +9,8 @@ from scheduler.core.check_replies import Completed, InProgress, Unanswered
 from scheduler.core.effects import Check, Claim, Delivered, Delivery, Effect, Mark, Release, Renew, Send, Write
 from scheduler.core.instant import Instant
 from scheduler.core.outcome import Outcome
-from scheduler.core.protocol import Poll, poll
+from scheduler.core.poll_turn import Poll
+from scheduler.core.protocol import poll
 from scheduler.core.row_reader import read_row
 from scheduler.core.timing import Policy
 from scheduler.core.token_row import TokenRow

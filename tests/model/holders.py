@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from scheduler.core.effects import Check, Claim, Effect, Failure, Renew, Reread, Send
 from scheduler.core.instant import Instant
-from scheduler.core.protocol import Poll, poll_held
+from scheduler.core.poll_turn import Poll
+from scheduler.core.protocol import poll_held
 from scheduler.core.row_writes import reread_result
 from scheduler.core.timing import Policy
 from scheduler.core.token import TokenTrace

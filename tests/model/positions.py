@@ -9,7 +9,7 @@ from scheduler.core.check_replies import Completed, Failed, Report
 from scheduler.core.effects import Delivered, Effect, Pause, Send
 from scheduler.core.instant import Instant
 from scheduler.core.outcome import Outcome
-from scheduler.core.protocol import Poll
+from scheduler.core.poll_turn import Poll
 from scheduler.core.timing import Policy
 from scheduler.core.token_row import TokenRow
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from scheduler.core.check_replies import (
+    UNKNOWN_JOB,
     Completed,
     Failed,
     InProgress,
@@ -101,3 +102,22 @@ def test_a_number_too_large_to_be_one_is_refused() -> None:
 
 def test_a_reply_nested_too_deep_to_be_read_says_nothing() -> None:
     assert isinstance(read_reply(b"[" * 200_000), Unanswered)
+
+
+@pytest.mark.parametrize(
+    ("reply", "error", "unknown"),
+    [
+        ({"status": "NOT_FOUND"}, "the source knows no such job", True),
+        ({"error": f"{UNKNOWN_JOB}: a"}, f"the source replied with an error: {UNKNOWN_JOB}: a", True),
+        ({"error": "rate exceeded"}, "the source replied with an error: rate exceeded", False),
+        ({"status": "SLEEPING"}, "the source's reply has an unknown status: 'SLEEPING'", False),
+    ],
+)
+def test_a_job_that_the_source_does_not_know_is_told_from_one_of_which_it_says_nothing(
+    reply: dict[str, Any], error: str, *, unknown: bool
+) -> None:
+    assert read(reply) == Unanswered(error, unknown_job=unknown)
+
+
+def test_a_number_with_a_fraction_is_brought_as_it_is() -> None:
+    assert read({"status": "COMPLETED", "share": 0.5}) == Completed({"status": "COMPLETED", "share": 0.5})

@@ -34,3 +34,7 @@ def test_a_job_in_progress_tells_its_attempts() -> None:
 @pytest.mark.parametrize(("error", "more"), [(None, {}), ("it sleeps", {"reason": "it sleeps"})])
 def test_a_job_that_was_not_asked_goes_on_with_a_reason(kind: Kind, error: str | None, more: dict[str, Any]) -> None:
     assert waiting(kind, error).reply() == WAITING | {"outcome": kind.value} | more
+
+
+def test_a_job_without_a_bound_shows_none() -> None:
+    assert Outcome(Kind.IN_PROGRESS, "job-1", attempt=2).reply() == {"status": "IN_PROGRESS", "attempt": 2}

@@ -26,7 +26,8 @@ from scheduler.core.effects import (
 from scheduler.core.home import Home
 from scheduler.core.instant import Instant, parse_iso
 from scheduler.core.outcome import Kind, Outcome
-from scheduler.core.protocol import Poll, poll, quarantine
+from scheduler.core.poll_turn import Poll
+from scheduler.core.protocol import poll, quarantine
 from scheduler.core.row_reader import MalformedRowError
 from scheduler.core.service_calls import Refusal
 from scheduler.core.states import EndState
@@ -151,6 +152,37 @@ def test_a_row_that_names_a_source_unknown_here_is_left_alone_without_any_effect
     effects, outcome = play(begin(token_row(source="reports")))
     assert effects == []
     assert (outcome.kind, outcome.claimed) == (Kind.LEFT_ALONE, False)
+
+
+def of_reports(row: TokenRow, **limits: Any) -> Poll:
+    """Poll a row of the source "reports", which has these limits."""
+    reports = replace(fixed_policy(interval=5, lease=12), **limits)
+    return begin(row, replace(fixed_policy(), sources={"reports": reports}))
+
+
+def test_a_row_of_a_named_source_has_that_source_s_lease_interval_and_most_attempts() -> None:
+    row = token_row(source="reports", max_attempts=None, counted=False)
+    effects, outcome = play(of_reports(row, max_attempts=1), row.claimed("c"), InProgress(), None)
+    assert isinstance(effects[0], Claim)
+    assert isinstance(effects[2], Release)
+    assert (effects[0].until, effects[2].until) == (NOW + 12_000, TICK + 5_000)
+    assert (outcome.kind, outcome.attempt, outcome.max_attempts) == (Kind.IN_PROGRESS, 1, 1)
+    used_up = replace(row, attempt_count=1)
+    effects, outcome = play(of_reports(used_up, max_attempts=1), used_up.claimed("c"), DELIVERED, None)
+    assert (kinds(effects), outcome.end_state) == ([Claim, Send, Mark], EndState.MAX_ATTEMPTS)
+
+
+def test_a_row_that_bounds_nothing_at_a_source_that_bounds_nothing_is_polled_on_and_on() -> None:
+    row = token_row(source="reports", max_attempts=None, expires_at=None, attempt_count=10**6)
+    effects, outcome = play(of_reports(row), row.claimed("c"), InProgress(), None)
+    assert (kinds(effects), outcome.kind, outcome.max_attempts) == ([Claim, Check, Release], Kind.IN_PROGRESS, None)
+    assert "maxAttempts" not in outcome.reply()
+
+
+def test_a_source_that_says_when_it_may_be_asked_again_says_it_of_all_its_jobs() -> None:
+    row, won = claimed()
+    _, outcome = play(begin(row), won, Unasked("slow down", Refusal.THROTTLED, 90), None)
+    assert outcome.troubles == (Trouble(Part.SOURCE, "throttled", "slow down", Refusal.THROTTLED, 90),)
 
 
 @pytest.mark.parametrize(

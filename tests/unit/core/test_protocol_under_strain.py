@@ -123,7 +123,7 @@ def test_a_claim_that_the_table_refuses_sets_aside_this_row_and_at_this_time() -
 
 def test_a_row_that_nobody_may_poll_now_says_why() -> None:
     _, unknown = play(begin(token_row(source="reports")))
-    assert unknown.error == "the row names a source that is not known here"
+    assert unknown.error == "the row names source 'reports', which is not known here"
     _, under_way = play(begin(token_row(attempt_count=10, next_poll_at=NOW + 1)))
     assert under_way.error == "its last check may still be under way"
 

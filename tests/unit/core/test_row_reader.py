@@ -1,5 +1,6 @@
 """How a token row is read, one's own or a foreign creator's."""
 
+import re
 import zlib
 from typing import Any
 
@@ -10,7 +11,7 @@ from scheduler.core.attributes import Attribute, to_attribute
 from scheduler.core.instant import parse_iso
 from scheduler.core.row_reader import Malformed, MalformedRowError, read_found, read_row
 from scheduler.core.token import TaskToken
-from scheduler.core.token_row import TokenRow, due_shard
+from scheduler.core.token_row import NOT_UNDERSTOOD, TokenRow, due_shard
 from tests.fakes import row_item, token_row
 
 PENDING = PendingAnswer(Succeed("{}"), 2)
@@ -58,12 +59,14 @@ def test_an_entry_is_a_text_or_none_of_ours(held: Attribute | None, entry: str |
         ({"M": {"name": {"S": "reports"}}}, "reports"),
         (None, None),
         # What a newer version may write is no source that is known here.
-        ({"S": ""}, ""),
-        ({"M": {}}, ""),
-        ({"M": {"name": {"N": "1"}}}, ""),
-        ({"M": {"name": {"S": "reports"}, "input": {"S": "text"}}}, ""),
-        ({"L": [{"S": "reports"}]}, ""),
-        ({"N": "NaN"}, ""),
+        ({"M": {}}, NOT_UNDERSTOOD),
+        ({"M": {"name": {"N": "1"}}}, NOT_UNDERSTOOD),
+        ({"M": {"name": {"S": "reports"}, "input": {"S": "text"}}}, NOT_UNDERSTOOD),
+        ({"L": [{"S": "reports"}]}, NOT_UNDERSTOOD),
+        ({"N": "NaN"}, NOT_UNDERSTOOD),
+        # An empty name, which a state machine may well pass on, is none.
+        ({"S": ""}, None),
+        ({"M": {"name": {"S": ""}}}, None),
     ],
 )
 def test_a_row_names_its_source(held: Attribute | None, source: str | None) -> None:
@@ -112,14 +115,49 @@ def test_a_malformed_attribute_is_named_with_what_is_wanted(name: str, held: Att
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted"),
-    [("taskToken", TOKEN), ("expiresAt", TIME), ("attemptCount", COUNT), ("maxAttempts", COUNT)],
+    ("name", "wanted", "changes"),
+    [
+        ("taskToken", TOKEN, {}),
+        ("createdAt", TIME, {"expiresAt": None, "timeoutSeconds": {"N": "60"}}),  # by itself no time-out says anything
+    ],
 )
-def test_a_missing_attribute_is_named(name: str, wanted: str) -> None:
+def test_a_missing_attribute_is_named(name: str, wanted: str, changes: dict[str, Attribute | None]) -> None:
     with pytest.raises(MalformedRowError) as caught:
-        read_row(row_item(**{name: None}))
+        read_row(row_item(**{name: None} | changes))
     assert (caught.value.attribute, caught.value.held) == (name, None)
     assert str(caught.value) == f"{name} is missing; {wanted} is needed"
+
+
+def test_a_row_may_be_as_small_as_its_job_its_token_and_its_status() -> None:
+    item: dict[str, Attribute] = {"jobId": {"S": "j"}, "taskToken": {"S": "AQ-j"}, "status": {"S": "POLLING"}}
+    assert read_row(item) == TokenRow("j", TaskToken("AQ-j"), None, None, 0, None, counted=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expires"),
+    [
+        ({"expiresAt": None, "timeoutSeconds": {"N": "90.5"}}, "2026-01-01T00:01:30.500Z"),
+        ({"timeoutSeconds": {"N": "90"}}, "2026-01-01T01:00:00Z"),  # what a creator has reckoned by itself wins
+        ({"timeoutSeconds": {"S": "ninety"}}, "2026-01-01T01:00:00Z"),
+    ],
+)
+def test_a_row_expires_at_its_time_or_so_many_seconds_after_it_was_made(
+    changes: dict[str, Attribute | None], expires: str
+) -> None:
+    assert read_row(row_item(**changes)).expires_at == parse_iso(expires)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"timeoutSeconds": {"S": "90"}}, f"timeoutSeconds (type S) must be {INTERVAL}"),
+        ({"timeoutSeconds": {"N": "0"}}, f"timeoutSeconds (type N) must be {INTERVAL}"),
+        ({"timeoutSeconds": {"N": "9"}, "createdAt": {"S": "now"}}, f"createdAt (type S) must be {TIME}"),
+    ],
+)
+def test_a_time_out_that_cannot_be_reckoned_is_named(changes: dict[str, Attribute | None], fault: str) -> None:
+    with pytest.raises(MalformedRowError, match=re.escape(fault)):
+        read_row(row_item(expiresAt=None, **changes))
 
 
 def test_a_token_may_have_2048_characters() -> None:
@@ -150,7 +188,7 @@ def test_a_whole_number_may_be_written_in_any_way(text: str, number: int) -> Non
 
 
 def test_a_row_that_is_found_malformed_keeps_its_job_id() -> None:
-    found = read_found(row_item("job-9", expiresAt=None))
+    found = read_found(row_item("job-9", expiresAt={"S": ""}))
     assert isinstance(found, Malformed)
     assert found.job_id == "job-9"
     assert found.fault.attribute == "expiresAt"

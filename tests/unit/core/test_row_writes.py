@@ -290,7 +290,9 @@ def test_a_claim_recognises_itself_where_its_reply_was_lost() -> None:
     assert write_result(claim(token_row()), refused(ITEM)) == CLAIMED
 
 
-@pytest.mark.parametrize("reply", [{"Attributes": row_item(expiresAt=None)}, refused(ITEM | {"expiresAt": {"S": "x"}})])
+@pytest.mark.parametrize(
+    "reply", [{"Attributes": row_item(expiresAt={"S": ""})}, refused(ITEM | {"expiresAt": {"S": "x"}})]
+)
 def test_a_claim_of_a_row_that_has_become_malformed_gives_the_fault(reply: Any) -> None:
     fault = write_result(claim(token_row()), reply)
     assert isinstance(fault, MalformedRowError)
@@ -399,3 +401,24 @@ def test_a_page_of_html_is_no_reply_to_a_write(effect: Write) -> None:
 
 def test_a_claim_without_the_row_in_its_reply_has_failed() -> None:
     assert isinstance(write_result(claim(token_row()), {}), Failure)
+
+
+@pytest.mark.parametrize(
+    ("row", "condition"),
+    [
+        (
+            token_row(),
+            "#status = :polling AND attribute_not_exists(#version) AND #attemptCount = :attemptCount_as_read",
+        ),
+        (
+            token_row(counted=False),
+            "#status = :polling AND attribute_not_exists(#version) AND attribute_not_exists(#attemptCount)",
+        ),
+        (token_row(version=3, counted=False), "#status = :polling AND #version = :version_as_read"),
+    ],
+)
+def test_the_first_claim_of_a_row_asks_for_its_count_as_it_was_read(row: TokenRow, condition: str) -> None:
+    found = write_call(claim(row), "tokens").parameters
+    assert found["ConditionExpression"].replace(":status_as_read", ":polling") == condition
+    assert found["ExpressionAttributeValues"][":attemptCount"] == {"N": "1"}
+    assert "expiresAt" not in found["UpdateExpression"]

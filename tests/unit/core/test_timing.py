@@ -2,6 +2,7 @@
 
 import random
 import zlib
+from dataclasses import replace
 
 import pytest
 
@@ -97,3 +98,37 @@ def test_polls_go_on_though_a_renewal_takes_its_time() -> None:
     policy = fixed_policy(hold=3_600)
     assert policy.renew_at(short, ends=30 + 31) == 27
     assert policy.renew_at(long, ends=3_600) == 3_600 - 31 - 300
+
+
+def test_a_row_that_never_expires_is_polled_at_its_interval() -> None:
+    assert fixed_policy().next_poll(token_row(expires_at=None), NOW, NOW) == NOW + 60_000
+
+
+def test_intervals_grow_by_their_factor_with_each_check_up_to_the_longest() -> None:
+    policy = replace(fixed_policy(interval=10), backoff=2, longest_interval_seconds=60)
+    assert [policy.interval(token_row(attempt_count=checks)) for checks in range(5)] == [10, 20, 40, 60, 60]
+    assert policy.interval(token_row(attempt_count=10**6)) == 60
+    assert policy.next_poll(token_row(attempt_count=1), NOW, NOW) == NOW + 20_000
+
+
+def test_an_interval_of_the_row_s_own_does_not_grow() -> None:
+    policy = replace(fixed_policy(interval=10), backoff=2)
+    assert policy.interval(token_row(attempt_count=5, interval_seconds=7)) == 7
+
+
+def test_without_a_longest_interval_it_grows_to_a_year_at_most() -> None:
+    policy = replace(fixed_policy(interval=10), backoff=10)
+    assert policy.interval(token_row(attempt_count=400)) == policy.interval(token_row(attempt_count=9)) == 31_536_000
+
+
+@pytest.mark.parametrize(("own", "of_source", "most"), [(3, 9, 3), (None, 9, 9), (None, None, None), (0, 9, 0)])
+def test_a_row_s_own_most_attempts_win(own: int | None, of_source: int | None, most: int | None) -> None:
+    assert replace(fixed_policy(), max_attempts=of_source).most_attempts(token_row(max_attempts=own)) == most
+
+
+def test_each_source_has_a_policy_of_its_own() -> None:
+    reports = fixed_policy(interval=5)
+    policy = replace(fixed_policy(), sources={"reports": reports})
+    assert policy.of(token_row()) is policy
+    assert policy.of(token_row(source="reports")) is reports
+    assert [policy.knows(token_row(source=name)) for name in (None, "reports", "other")] == [True, True, False]

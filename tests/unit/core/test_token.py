@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from scheduler.core.effects import Heartbeat
-from scheduler.core.token import TaskToken
+from scheduler.core.token import TaskToken, TokenTrace
 from tests.fakes import token_row
 
 SECRET = "AQCEAAAAKgAAAAMAAAAA-s3cret"
@@ -93,3 +93,8 @@ def test_every_occurrence_of_the_secret_is_scrubbed() -> None:
 def test_what_only_begins_like_the_token_is_kept_from_where_it_differs() -> None:
     assert TOKEN.scrub(f"{SECRET[:18]}!! is no token") == f"{MASKED}!! is no token"
     assert TOKEN.scrub(f"{SECRET[:18]}!!!!!!!!!!!!!!!!!!!!") == f"{MASKED}!!!!!!!!!!!!!!!!!!!!"
+
+
+def test_a_trace_of_a_token_does_not_reveal_it_and_says_where_it_is() -> None:
+    with pytest.raises(LookupError, match=r"^only the row holds this token$"):
+        TokenTrace(TaskToken("AQ" * 50)).reveal()

@@ -25,6 +25,24 @@ def test_a_job_without_any_attempt_allowed_is_given_up_at_its_first() -> None:
     assert give_up(token_row(attempt_count=1, max_attempts=0)) is not None
 
 
+@pytest.mark.parametrize(("attempts", "most", "given_up"), [(4, 3, True), (3, 3, False), (10**9, None, False)])
+def test_a_row_that_does_not_say_it_gets_as_many_checks_as_its_source_gives(
+    attempts: int, most: int | None, *, given_up: bool
+) -> None:
+    answer = give_up(token_row(attempt_count=attempts, max_attempts=None), most)
+    assert (answer is not None) is given_up
+    if isinstance(answer, Fail):
+        assert answer.cause == "job job-1 had not ended after 3 status checks"
+
+
+def test_a_row_s_own_most_attempts_win() -> None:
+    assert give_up(token_row(attempt_count=5, max_attempts=10), 3) is None
+
+
+def test_a_job_without_an_expiry_never_expires() -> None:
+    assert expired(token_row(expires_at=None), InProgress(), 10**14) is None
+
+
 def test_a_cause_tells_of_the_last_check_that_failed() -> None:
     row = token_row(attempt_count=11, last_error="job not found")
     cause = "job job-1 had not ended after 10 status checks; the last check that failed: job not found"

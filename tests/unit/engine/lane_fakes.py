@@ -36,7 +36,7 @@ class ProbedSource:
     claims: ClassVar[bool] = True
     batch: ClassVar[int] = 1
 
-    def __init__(self, *script: CloudError | None) -> None:
+    def __init__(self, *script: Exception | None) -> None:
         self.script = deque(script or (None,))
         self.probed: list[float] = []
 
@@ -79,7 +79,7 @@ class Heard(Listener):
 class LaneUnderTest:
     """A lane and its polls: each starts when the lane lets it, waits while they are held, and ends as it was told."""
 
-    def __init__(self, slots: int = 2, *probes: CloudError | None) -> None:
+    def __init__(self, slots: int = 2, *probes: Exception | None) -> None:
         self.source = ProbedSource(*probes)
         self.heard = Heard()
         self.lane = Lane("jobs", self.source, slots, self.heard, now)

@@ -251,6 +251,16 @@ def test_they_are_told_where_finding_or_a_probe_meets_them(heard: Heard) -> None
     assert heard.attention.credentials_refused.is_set()
 
 
+def test_they_are_not_told_where_a_source_refuses_credentials_that_are_not_aws_s(heard: Heard) -> None:
+    heard.lane.aws = False
+    heard.lane.trouble = Trouble(Part.SOURCE, "no", "401", Refusal.CREDENTIALS)
+    heard.attention.changed(heard.lane)
+    assert not heard.attention.credentials_refused.is_set()
+    heard.lane.aws = True
+    heard.attention.changed(heard.lane)
+    assert heard.attention.credentials_refused.is_set()
+
+
 # --- rows that cannot be polled here
 
 

@@ -178,7 +178,7 @@ async def test_the_source_itself_is_what_is_probed() -> None:
 
 async def test_rows_of_one_call_have_their_outcomes_in_their_order() -> None:
     world = World(InProgress())
-    world.table.put(row_item("job-2", expiresAt=None))
+    world.table.put(row_item("job-2", expiresAt={"S": ""}))
     outcomes = await world.poller().poll([*reversed(await world.due())], START)
     assert [(outcome.job_id, outcome.kind) for outcome in outcomes] == [
         ("job-2", Kind.ENDED),

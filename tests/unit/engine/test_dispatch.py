@@ -182,7 +182,6 @@ async def test_in_lambda_mode_a_job_whose_invocation_is_under_way_is_not_invoked
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"source": "reports"}, "the row names a source that is not known here"),
         (
             {"execution_id": "arn:aws:states:eu-west-1:000000000000:execution:flow:run"},
             "its execution is in region eu-west-1, and this is us-east-1",
@@ -224,13 +223,38 @@ async def test_a_row_that_cannot_be_polled_here_is_passed_by_for_five_minutes() 
 
 
 @in_virtual_time
-async def test_a_row_of_another_source_is_told_of_again_after_five_minutes(logs: Logs) -> None:
+async def test_a_row_whose_execution_is_elsewhere_is_told_of_again_after_five_minutes(logs: Logs) -> None:
     test, told = DispatchUnderTest(), []
     for _ in range(5):
-        await test.hand(token_row("theirs", source="reports"))
+        await test.hand(token_row("theirs", execution_id="arn:aws:states:eu-west-1:000000000000:execution:flow:run"))
         told.append(len(logs()))
         await asyncio.sleep(100)
     assert (told, test.ids()) == ([1, 1, 1, 2, 2], [])
+
+
+@in_virtual_time
+async def test_of_a_source_that_is_not_known_here_one_row_is_told_for_each_name_and_spell(logs: Logs) -> None:
+    test = DispatchUnderTest()
+    for _ in range(15):
+        theirs = [token_row(f"{name}-{number}", source=name) for name in ("reports", "etl") for number in range(3)]
+        handed = await test.hand(*theirs, token_row("ours"))
+        assert (handed.taken, handed.refused) == (1, set())
+        await asyncio.sleep(100)
+    assert test.ids() == ["ours"] * 15
+    assert [(line["level"], line["event"], line["job_id"], line["error"]) for line in logs()] == [
+        ("warning", "source.unknown", "reports-0", "the row names source 'reports', which is not known here"),
+        ("warning", "source.unknown", "etl-0", "the row names source 'etl', which is not known here"),
+    ]
+    await asyncio.sleep(1_000)
+    await test.hand(token_row("reports-9", source="reports"))
+    assert len(logs()) == 3
+
+
+@in_virtual_time
+async def test_in_lambda_mode_the_poller_gets_rows_of_any_source(logs: Logs) -> None:
+    test = DispatchUnderTest(poller=NotingPoller(5, claims=False), desk=False)
+    await test.hand(token_row("a"), token_row("b", source="reports"), token_row("c", source="etl"))
+    assert (test.poller.polled, logs()) == ([["a", "b", "c"]], [])
 
 
 @in_virtual_time

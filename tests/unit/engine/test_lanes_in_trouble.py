@@ -412,3 +412,12 @@ async def until_time_passes(true: Callable[[], object]) -> None:
     """Let time pass until something is true."""
     while not true():
         await passed(0.01)
+
+
+@in_virtual_time
+async def test_a_probe_that_ends_with_a_fault_of_ours_is_not_the_last_one() -> None:
+    test = LaneUnderTest(2, ZeroDivisionError("ours"), None)
+    await stopped(test)
+    test.offer("a")
+    await passed(3)
+    assert (len(test.source.probed), test.lane.room()) == (2, 1)

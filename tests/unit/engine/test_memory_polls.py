@@ -157,7 +157,7 @@ async def test_nobody_starves_where_there_is_more_to_poll_than_can_be() -> None:
         await sleep(400)
         counts = [len(cloud.source.checks[job_id]) for job_id in ids]
         assert max(counts) - min(counts) <= 2
-        assert not replica.polls.keeps_up
+        assert not replica.polls.keeps_up()
         assert replica.polls.lateness() > 1
 
 
@@ -377,7 +377,7 @@ def in_sight(replica: Replica) -> list[str]:
     """Give what is wrong with where held rows stand: each must be on a timer, in line, in the lane, or be renewed."""
     timers = {(id(held), at) for at, held in replica.polls._timers}
     renewals = {(id(held), at) for at, held in replica.renewals._timers}
-    line = list(map(id, replica.polls._line))
+    line = [id(held) for each in replica.polls.lines.values() for held in each.rows]
     lanes = replica.dispatch.lanes
     queued = {job_id for lane in lanes for work in lane._queue for job_id in work.job_ids}
     polled = {polling.get_name().removeprefix("poll ") for lane in lanes for polling in lane._polls}

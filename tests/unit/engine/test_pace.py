@@ -2,7 +2,7 @@
 
 import pytest
 
-from scheduler.engine.pace import CUT, FORGET_SECONDS, GROWTH, SLOWEST, Pace
+from scheduler.engine.pace import CUT, FORGET_SECONDS, GROWTH, LONGEST_PAUSE_SECONDS, SLOWEST, Pace
 
 
 def running(polls: int = 40, *, at: float = 100.0) -> Pace:
@@ -123,4 +123,83 @@ def test_a_refusal_that_tells_nothing_new_is_remembered_all_the_same() -> None:
     pace.delay(100.0 + FORGET_SECONDS)
     assert pace.rate == 4
     pace.delay(130.0 + FORGET_SECONDS)
+    assert pace.rate is None
+
+
+# --- a rate that is never exceeded
+
+
+def starts(pace: Pace, count: int, at: float = 100.0) -> list[float]:
+    """Give when so many polls start, each as soon as it may."""
+    found = []
+    for _ in range(count):
+        at += pace.delay(at)
+        pace.started(at)
+        found.append(at)
+    return found
+
+
+def test_a_rate_spreads_polls_evenly_from_the_first_on() -> None:
+    assert starts(Pace(most=4), 5) == [100, 100.25, 100.5, 100.75, 101]
+
+
+def test_what_was_not_started_in_time_is_not_made_up_for() -> None:
+    pace = Pace(most=2)
+    pace.started(100)
+    assert starts(pace, 3, 110) == [110, 110.5, 111]
+
+
+def test_a_refusal_cuts_below_the_rate_and_it_grows_back_to_it_and_no_further() -> None:
+    pace = Pace(most=20)
+    starts(pace, 20)
+    pace.refused(101, 101)
+    assert (pace.rate, pace.bound) == (10, 10)
+    for _ in range(1_000):
+        pace.took()
+    assert (pace.rate, pace.bound) == (None, 20)
+
+
+def test_a_rate_below_the_slowest_of_a_slowed_lane_holds_there_too() -> None:
+    pace = Pace(most=0.2)
+    pace.started(100)
+    pace.refused(100, 100.1)
+    assert (pace.bound, pace.delay(100.1)) == (0.2, 5)
+
+
+def test_a_lane_queues_no_more_than_can_start_soon() -> None:
+    assert Pace(most=20).within(1, 100) == 20
+    slow = Pace(most=0.2)
+    slow.started(100)
+    assert [slow.within(1, at) for at in (100, 103.9, 104, 105)] == [0, 0, 1, 1]
+
+
+# --- a source that says when it may be asked again
+
+
+def test_no_poll_starts_before_the_source_wants_it() -> None:
+    pace = Pace()
+    assert pace.pause(100, 30)
+    assert [pace.delay(at) for at in (100, 129, 130, 131)] == [30, 1, 0, 0]
+    assert [pace.paused(at) for at in (100, 129.9, 130)] == [True, True, False]
+
+
+def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
+    pace = Pace()
+    pace.pause(100, 30)
+    assert not pace.pause(101, 5)
+    assert pace.delay(101) == 29
+
+
+def test_no_pause_is_longer_than_a_quarter_of_an_hour() -> None:
+    pace = Pace()
+    pace.pause(100, 10**9)
+    assert pace.delay(100) == LONGEST_PAUSE_SECONDS == 900
+
+
+def test_what_was_refused_is_forgotten_a_minute_after_the_pause() -> None:
+    pace = slowed(20)
+    pace.pause(100, 300)
+    pace.delay(400 + FORGET_SECONDS - 1)
+    assert pace.rate == 20
+    pace.delay(400 + FORGET_SECONDS)
     assert pace.rate is None

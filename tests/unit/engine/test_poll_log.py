@@ -5,7 +5,7 @@ import pytest
 from scheduler.core.answers import Succeed
 from scheduler.core.outcome import Kind, Outcome
 from scheduler.core.states import EndState
-from scheduler.engine.poll_log import log_outcome
+from scheduler.engine.poll_log import PollLog, log_outcome
 from scheduler.log import logger
 from tests.unit.conftest import Logs
 
@@ -65,3 +65,17 @@ def test_a_row_that_could_not_be_written_says_why_wherever_its_poll_ended(logs: 
         ("row.unmarked", "late"),
         ("answer.deferred", "late"),
     ]
+
+
+def test_of_rows_that_a_poller_leaves_alone_for_one_reason_one_is_told_for_each_spell(logs: Logs) -> None:
+    log = PollLog(lambda: 0.0)
+    for number in range(3):
+        for reason in ("it names source 'reports'", "it names source 'etl'"):
+            log.note(Outcome(Kind.LEFT_ALONE, f"job-{number}", error=reason), 7)
+    told = [(line["job_id"], line["error"]) for line in logs() if line["level"] == "warning"]
+    assert told == [("job-0", "it names source 'reports'"), ("job-0", "it names source 'etl'")]
+
+
+def test_a_check_without_a_bound_shows_none(logs: Logs) -> None:
+    log_outcome(logger(), Outcome(Kind.IN_PROGRESS, "a", attempt=2), 7)
+    assert "max_attempts" not in logs()[0]

@@ -77,3 +77,10 @@ def test_what_was_found_stays_where_the_polls_that_have_ended_are_added() -> Non
     report.add(TickReport(polled=10))
     found = {"due": 7, "left": 2, "oldest_due_seconds": 3.5, "duration_ms": 12, "cut_short": True, "trouble": "denied"}
     assert report.shown() == counts | {"polled": 11} | found
+
+
+def test_polls_that_faults_of_ours_ended_add_up() -> None:
+    report = TickReport()
+    report.crashed(2)
+    report.crashed(3)
+    assert (report.polled, report.errors) == (5, 5)

@@ -139,6 +139,24 @@ async def test_a_tick_whose_lane_is_full_goes_on_as_it_gets_free() -> None:
 
 
 @in_virtual_time
+async def test_a_tick_whose_lane_is_full_hears_of_its_room_though_it_reads_no_waiting_row_again() -> None:
+    jobs = JobsInMemory(many(50, InProgress()), NOW, "index", slots=2, clock=now)
+    for job_id in jobs.source.scripts:
+        jobs.add(job_id, nextPollAt={"N": "1000"}, **shard_of(job_id))
+    jobs.source.instead = lambda _: InProgress()
+    check = jobs.source.check
+
+    async def slow(row: Any) -> Report:
+        await asyncio.sleep(0.2)
+        return await check(row)
+
+    jobs.source.check = slow  # type: ignore[method-assign]
+    report = await jobs.engine.ticker.run("tick-1", asyncio.Event())
+    await jobs.engine.lane.drained()
+    assert (len(jobs.source.checks), report.cut_short) == (50, False)
+
+
+@in_virtual_time
 async def test_a_full_lane_holds_up_no_tick_beyond_the_next_fire() -> None:
     jobs = JobsInMemory(many(5), NOW, slots=1, clock=now)
     jobs.source.hold()
