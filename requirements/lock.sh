@@ -8,3 +8,4 @@ compile pyproject.toml --group pyproject.toml:dev -c requirements/runtime.txt -o
 compile --group pyproject.toml:emulator -o requirements/emulator.txt
 compile --group pyproject.toml:audit -o requirements/audit.txt
 compile pyproject.toml --group pyproject.toml:mutants -c requirements/dev.txt -o requirements/mutants.txt
+compile --group pyproject.toml:moto -o requirements/moto.txt

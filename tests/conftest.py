@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests import backends
+from tests.moto_server import Moto, moto_server
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +23,9 @@ def dynamodb_local() -> Iterator[str]:
         pytest.skip(lacks)
     with backends.dynamodb_local() as endpoint:
         yield endpoint
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[Moto]:
+    with moto_server() as running:
+        yield running

@@ -31,6 +31,13 @@ async def read_rows(clients: AdminClients, table: str) -> list[dict[str, Any]]:
     return rows
 
 
+async def read_item(clients: AdminClients, table: str, job_id: str) -> dict[str, Any] | None:
+    """Read what a table has under a job's id; None where that is nothing. Raises MissingError or CloudError."""
+    with translated("table", table):
+        reply: Any = await clients.dynamodb.get_item(TableName=table, Key={_KEY: {"S": job_id}}, ConsistentRead=True)
+    return from_item(reply["Item"]) if "Item" in reply else None
+
+
 async def executions_with_rows(clients: AdminClients, table: str) -> frozenset[str] | None:
     """Give the executions that have a row; None where the table is too large to be looked through.
 

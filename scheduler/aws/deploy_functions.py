@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 from scheduler.aws.clients import AdminClients
 from scheduler.aws.deployed import Deployed
 from scheduler.aws.packing import pack
+from scheduler.aws.poller_sources import NONE, Entries, longest_check_seconds, sources_json
 from scheduler.aws.sdk_errors import is_missing, translated
 from scheduler.aws.usable import until_usable, with_new_role
 from scheduler.errors import CloudError
@@ -22,7 +23,7 @@ _LEAST_EVENT_AGE_SECONDS = 60  # Lambda takes no less
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function as it should be; `core` says whether it is packed with the core beside it.
+    """A function as it should be; `core` says whether it is packed with the core beside it, `sources` with which ones.
 
     `event_age_seconds` is how long an event may wait for it, `concurrency` what is kept for it; None leaves them alone.
     """
@@ -34,6 +35,7 @@ class Function:
     core: bool
     event_age_seconds: int | None = None
     concurrency: int | None = None
+    sources: bytes | None = None
 
     @property
     def handler(self) -> str:
@@ -69,8 +71,8 @@ def create_job(settings: Settings) -> Function:
     return Function(settings.create_job_function, "create-job", 60, environment, core=True)
 
 
-def poller(settings: Settings) -> Function:
-    """Give the poller Lambda, which polls by the settings of the daemon."""
+def poller(settings: Settings, entries: Entries = NONE) -> Function:
+    """Give the poller Lambda, which polls by the settings of the daemon, the sources of these entries too."""
     environment = {
         "SCHEDULER_TOKEN_TABLE": settings.token_table,
         "SCHEDULER_SHARDS": str(settings.shards),
@@ -80,7 +82,7 @@ def poller(settings: Settings) -> Function:
         "SCHEDULER_CHECK_TIMEOUT_SECONDS": f"{settings.check_timeout_seconds:g}",
         "SCHEDULER_RETENTION_DAYS": f"{settings.retention_days:g}",
     }
-    seconds = math.ceil(settings.invoke_seconds)
+    seconds = math.ceil(settings.invoke_seconds_with(longest_check_seconds(settings, entries)))
     # An event that waits for longer than the daemon remembers it would only be a second one for the same jobs.
     age = max(_LEAST_EVENT_AGE_SECONDS, seconds) if settings.lambda_invocation == "event" else None
     return Function(
@@ -91,6 +93,7 @@ def poller(settings: Settings) -> Function:
         core=True,
         event_age_seconds=age,
         concurrency=settings.lambda_concurrency,
+        sources=sources_json(entries),
     )
 
 
@@ -115,7 +118,7 @@ async def deploy_function(
 ) -> Deployed:
     """Create a function, or bring the one that is `held` up to date, and wait for it. Raises CloudError."""
     client = clients.functions
-    package = pack(function.folder, core=function.core)
+    package = pack(function.folder, core=function.core, sources=function.sources)
     wanted = function.configuration(role)
     with translated("function", function.name):
         if held is None:

@@ -6,7 +6,10 @@ import io
 import zipfile
 from dataclasses import dataclass
 
-from scheduler.assets import asset, core_files
+from scheduler.assets import asset, check_files, core_files
+
+SOURCES = "sources.json"
+"""The name of the entries of the sources in the poller's zip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +24,18 @@ class Package:
         return base64.b64encode(hashlib.sha256(self.content).digest()).decode()
 
 
-def pack(folder: str, *, core: bool) -> Package:
+def pack(folder: str, *, core: bool, sources: bytes | None = None) -> Package:
     """Pack a folder of `lambdas/`, with the core beside it where the function runs the protocol.
+
+    `sources` are those of a function that asks them itself, and come with what reads them.
 
     Entries are stored and not deflated, since a digest must not depend on the machine's version of zlib.
     """
     files = {path.name: path.read_bytes() for path in sorted(asset("lambdas", folder).glob("*.py"))}
     if core:
         files |= core_files()
+    if sources is not None:
+        files |= check_files() | {SOURCES: sources}
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
         for name, content in sorted(files.items()):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from scheduler.aws.arns import Place, function_arn, function_name
+from scheduler.aws.poller_sources import NONE, Entries
+from scheduler.aws.source_rights import source_statements
 from scheduler.settings import Settings
 
 POLICY_NAME = "callback-scheduler"
@@ -56,8 +58,8 @@ def create_job_role(settings: Settings, place: Place) -> Role:
     )
 
 
-def poller_role(settings: Settings, place: Place) -> Role:
-    """Give the role of the poller Lambda: token rows that are there, the source, and answers."""
+def poller_role(settings: Settings, place: Place, entries: Entries = NONE) -> Role:
+    """Give the role of the poller Lambda: token rows that are there, the sources, and answers."""
     return _function_role(
         settings.poller_function,
         place,
@@ -66,6 +68,7 @@ def poller_role(settings: Settings, place: Place) -> Role:
             _invoking(settings.source_function, place),
             # These three take no resource: whoever holds the token may answer.
             _allow(["states:SendTaskSuccess", "states:SendTaskFailure", "states:SendTaskHeartbeat"], ["*"]),
+            *source_statements(entries, place),
         ],
     )
 
@@ -77,6 +80,15 @@ def workflow_role(settings: Settings, place: Place) -> Role:
         role_name(settings.state_machine, "workflow", place.region),
         "states.amazonaws.com",
         [_allow(["lambda:InvokeFunction"], [target, f"{target}:*"])],
+    )
+
+
+def workflow_without_lambda_role(settings: Settings, place: Place) -> Role:
+    """Give the role of the state machine that calls no function: it puts orders of jobs, and token rows."""
+    return Role(
+        role_name(settings.state_machine_without_lambda, "workflow", place.region),
+        "states.amazonaws.com",
+        [_on_table(settings.jobs_table, place, "PutItem"), _on_table(settings.token_table, place, "PutItem")],
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from scheduler.aws.token_table import Due, TokenTable
-from scheduler.core.effects import Claim, Failure, Lost, Mark
+from scheduler.core.effects import Claim, Failure, Lost, Mark, Reread
 from scheduler.core.instant import parse_iso
 from scheduler.core.service_calls import Refusal
 from scheduler.core.states import EndState
@@ -81,6 +81,56 @@ async def test_a_write_is_one_conditional_request() -> None:
     assert await test.table.write(Mark(won, EndState.COMPLETED, NOW)) is None
     assert test.items["job-1"]["status"] == {"S": "COMPLETED"}
     assert dict(test.client.calls) == {"update_item": 3}
+
+
+async def test_many_writes_have_a_result_each_in_their_order() -> None:
+    test = TableUnderTest()
+    test.put(row_item("b"))
+
+    async def unknown(**_: Any) -> Any:
+        code = "UnknownOperationException"
+        raise refused(code)
+
+    test.client.batch_execute_statement = unknown  # type: ignore[attr-defined]
+    lost, won = await test.table.write_many([claim(token_row("a")), claim(token_row("b"))])
+    assert lost == Lost()
+    assert isinstance(won, TokenRow)
+    assert won.job_id == "b"
+
+
+# --- reading a held row again
+
+
+async def test_a_held_row_is_read_again_as_it_is_now() -> None:
+    test = TableUnderTest()
+    test.put(row_item())
+    test.put(row_item("other"))
+    won = await test.table.write(claim(token_row()))
+    assert isinstance(won, TokenRow)
+    test.items["job-1"]["taskToken"] = {"S": "a newer one"}
+    found = await test.table.reread(Reread(won))
+    assert isinstance(found, TokenRow)
+    assert (found.job_id, found.token == won.token) == ("job-1", False)
+    test.items["job-1"]["claimId"] = {"S": "somebody else's"}
+    assert await test.table.reread(Reread(won)) == Lost()
+
+
+async def test_a_held_row_that_cannot_be_read_again_is_a_failure_that_says_why() -> None:
+    test = TableUnderTest()
+    test.client.fail("get_item", refused("AccessDeniedException"))
+    failed = await test.table.reread(Reread(token_row()))
+    assert isinstance(failed, Failure)
+    assert "AccessDeniedException" in failed.error
+    assert failed.refusal is Refusal.DENIED
+
+
+@in_virtual_time
+async def test_a_held_row_is_waited_for_no_longer_than_the_lease_counts_on() -> None:
+    test = TableUnderTest()
+    test.put(row_item())
+    test.client.hold()
+    assert await test.table.reread(Reread(token_row())) == Failure("table tokens gave no reply in time")
+    assert now() == SEND_TIMEOUT_SECONDS
 
 
 # --- reads
@@ -233,6 +283,13 @@ async def test_a_probe_asks_for_a_row_that_is_no_job_s_and_tells_how_the_table_i
     assert (shape.indexed, shape.region, shape.account) == (True, "us-east-1", "000000000000")
     assert [operation for operation, _ in test.client.asked] == ["describe_table", "get_item"]
     assert test.client.asked[1][1]["Key"] == {"jobId": {"S": "callback-scheduler-probe"}}
+
+
+async def test_a_probe_whose_row_cannot_be_read_names_the_table() -> None:
+    test = TableUnderTest()
+    test.client.fail("get_item", refused("AccessDeniedException"))
+    with pytest.raises(CloudError, match=r"^table tokens could not be used: AccessDeniedException"):
+        await test.table.probe()
 
 
 @pytest.mark.parametrize("due", ["auto", "scan", "index"])
