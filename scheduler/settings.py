@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     jobs_table: Name = Field("poc-jobs", description=_NAME)
     source_function: FunctionName = Field("poc-simulated-api", description=_FUNCTION)
     source_batch_size: int = Field(1, ge=1, le=100, description="a whole number from 1 to 100")
+    sources: str | None = Field(None, description="the path of a YAML file, or JSON that begins with {")
     simulated_api_function: Name = Field("poc-simulated-api", description=_NAME)
     create_job_function: Name = Field("poc-create-job", description=_NAME)
     state_machine: Name = Field("poc-callback-workflow", description=_NAME)
@@ -116,7 +117,7 @@ class Settings(BaseSettings):
 
     def _require_invocations_that_fit(self) -> None:
         """Raise SettingsError where Lambda would end the poller before it can have polled what it was given."""
-        if self._wanted_invoke_seconds <= _LONGEST_INVOCATION_SECONDS:
+        if self.fits_invocation(self.check_timeout_seconds):
             return
         # Rounded down to tenths, so that what the line allows is allowed.
         longest = (_LONGEST_INVOCATION_SECONDS - _INVOKE_MARGIN_SECONDS) / self._rounds - lease_seconds(0)
@@ -146,15 +147,28 @@ class Settings(BaseSettings):
     @property
     def invoke_seconds(self) -> float:
         """Give the time that one invocation of the poller Lambda may take; it polls eight of a batch at once."""
-        return min(_LONGEST_INVOCATION_SECONDS, self._wanted_invoke_seconds)
+        return self.invoke_seconds_with(self.check_timeout_seconds)
 
-    @property
-    def _wanted_invoke_seconds(self) -> float:
-        return self.lease_seconds * self._rounds + _INVOKE_MARGIN_SECONDS
+    def invoke_seconds_with(self, check_seconds: float) -> float:
+        """Give the time that one invocation may take where a check may take so long."""
+        return min(_LONGEST_INVOCATION_SECONDS, self._wanted(check_seconds))
+
+    def fits_invocation(self, check_seconds: float) -> bool:
+        """Tell whether an invocation can poll its jobs where a check of each may take so long."""
+        return self._wanted(check_seconds) <= _LONGEST_INVOCATION_SECONDS
+
+    def _wanted(self, check_seconds: float) -> float:
+        return lease_seconds(check_seconds) * self._rounds + _INVOKE_MARGIN_SECONDS
 
     @property
     def _rounds(self) -> int:
         return math.ceil(self.lambda_batch_size / POLLER_THREADS)
+
+    @property
+    def state_machine_without_lambda(self) -> str:
+        """Give the name of the workflow that needs no function; the setting may name that one itself."""
+        end = "-without-lambda"
+        return self.state_machine if self.state_machine.endswith(end) else self.state_machine + end
 
     def trigger(self) -> BaseTrigger:
         """Give the schedule of ticks."""

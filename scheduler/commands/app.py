@@ -16,6 +16,7 @@ from scheduler.commands.exits import BAD_USAGE, FAILED
 from scheduler.commands.looking import check, monitor
 from scheduler.commands.output import say, show
 from scheduler.commands.polling import poll, tick
+from scheduler.commands.sources import sources_app
 from scheduler.commands.workflow import deploy, start
 from scheduler.errors import SchedulerError, SettingsError
 
@@ -43,6 +44,7 @@ app = typer.Typer(
 )
 for command, example in EXAMPLES.items():
     app.command(epilog=f"Example: {example}")(command)
+app.add_typer(sources_app, name="sources")
 
 
 @app.callback(invoke_without_command=True)
@@ -60,7 +62,8 @@ def main() -> NoReturn:
     try:
         app()
     except SettingsError as error:
-        say(str(error))
+        for line in str(error).splitlines():
+            say(line)
         code = BAD_USAGE
     except SchedulerError as error:
         say(str(error))

@@ -24,8 +24,10 @@ def run() -> None:
     from scheduler.commands.running import run_to_end
     from scheduler.daemon import run_daemon
     from scheduler.settings import Settings, unknown_variables
+    from scheduler.source_file import read_sources
 
     settings = Settings.load()
+    sources = read_sources(settings.sources)
     unread = False
 
     def drain() -> None:
@@ -39,9 +41,11 @@ def run() -> None:
     log.configure(settings.log_level, settings.log_format, unread=drain)
     for line in unknown_variables(os.environ):
         log.logger().warning("settings.unknown", message=line)
+    for line in sources.warnings:
+        log.logger().warning("sources.warning", message=line)
     try:
         if not unread:
-            run_to_end(run_daemon(settings))
+            run_to_end(run_daemon(settings, sources))
     except SchedulerError as error:
         log.logger().error("scheduler.failed", error=str(error))
         raise

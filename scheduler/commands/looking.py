@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scheduler.commands.output import Json, read_settings, show
-from scheduler.errors import SchedulerError
+from scheduler.errors import SchedulerError, SettingsError
 
 if TYPE_CHECKING:
     from scheduler.monitor import Section
@@ -59,7 +59,7 @@ def monitor(
 
 
 def check(json_: Json = False) -> None:
-    """Check the settings, and that the tables, functions and the state machine can be reached."""
+    """Check the settings and the file of sources, and that tables, functions, state machine and sources are there."""
     from scheduler.aws.clients import admin_clients
     from scheduler.commands.running import run_to_end
     from scheduler.preflight import checks
@@ -76,6 +76,9 @@ def check(json_: Json = False) -> None:
     else:
         for result in results:
             show(f"{'ok' if result['ok'] else 'FAILED':<7} {result['what']}: {result['detail']}")
+    if any(result["what"] == "sources" and not result["ok"] for result in results):
+        message = "the file of sources has faults"
+        raise SettingsError(message)
     if not all(result["ok"] for result in results):
         message = "not all can be used"
         raise SchedulerError(message)

@@ -19,15 +19,17 @@ def tick(json_: Json = False) -> None:
     from scheduler.aws.brief_calls import answering
     from scheduler.commands.running import run_to_end
     from scheduler.engine.sweep import sweep_once
+    from scheduler.source_file import read_sources
 
     settings = read_settings()
     log.configure(settings.log_level, settings.log_format, sys.stderr)
 
     async def work() -> "TickReport":
-        async with assembled(settings) as parts:
+        async with assembled(settings, read_sources(settings.sources)) as parts:
             async with answering(parts.clients.dynamodb):
                 await parts.probe()
-            await parts.poller.probe()
+            if len(parts.dispatch.sources) == 1:  # else what is wrong with one of them is told when all is polled
+                await parts.poller.probe()
             await sweep_once(parts.finder, clock.now())
             return await parts.ticker.run_alone(os.urandom(4).hex())
 
@@ -49,12 +51,13 @@ def poll(job_id: str, json_: Json = False) -> None:
     from scheduler.core.row_reader import read_found
     from scheduler.core.states import POLLING
     from scheduler.engine.poll_log import log_outcome
+    from scheduler.source_file import read_sources
 
     settings = read_settings(mode="direct")
     log.configure(settings.log_level, settings.log_format, sys.stderr)
 
     async def work() -> tuple[dict[str, Any], str]:
-        async with assembled(settings) as parts:
+        async with assembled(settings, read_sources(settings.sources)) as parts:
             async with answering(parts.clients.dynamodb):
                 item = await parts.table.get(job_id)
             if item is None:
@@ -64,7 +67,8 @@ def poll(job_id: str, json_: Json = False) -> None:
             row = from_item(item)
             if row.get("status") != POLLING:
                 return {"status": row.get("status")}, _why_not_polled(row)
-            (outcome,) = await parts.poller.poll([read_found(item)], clock.now())
+            found = read_found(item)
+            (outcome,) = await parts.poller_of(found).poll([found], clock.now())
             log_outcome(log.logger(), outcome, 0)
             return outcome.reply(), ""
 

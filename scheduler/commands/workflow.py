@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import asdict
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,21 +11,43 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scheduler.commands.output import Json, read_settings, say, show
-from scheduler.errors import SchedulerError
+from scheduler.errors import SchedulerError, SettingsError
 
 if TYPE_CHECKING:
     from scheduler.aws.workflows import Execution
 
 
-def deploy(json_: Json = False) -> None:
+class WorkflowKind(StrEnum):
+    """The workflows that can be deployed."""
+
+    CALLBACK = "callback"
+    WITHOUT_LAMBDA = "without-lambda"
+
+
+def deploy(
+    workflow: Annotated[
+        WorkflowKind,
+        typer.Option(help="callback, with its functions, or without-lambda: tables, a role and a state machine alone."),
+    ] = WorkflowKind.CALLBACK,
+    json_: Json = False,
+) -> None:
     """Create or update tables, roles, functions and the state machine; run twice, it changes nothing."""
     from scheduler.aws import deploy as deploying
     from scheduler.aws.arns import place_of
     from scheduler.aws.brief_calls import answering
     from scheduler.aws.clients import admin_clients
     from scheduler.commands.running import run_to_end
+    from scheduler.source_file import read_sources
 
     settings = read_settings()
+    without_lambda = workflow is WorkflowKind.WITHOUT_LAMBDA
+    if not without_lambda and settings.state_machine == settings.state_machine_without_lambda:
+        message = (
+            f"SCHEDULER_STATE_MACHINE={settings.state_machine!r} is the name of the workflow without a Lambda:"
+            " say --workflow without-lambda, or another name"
+        )
+        raise SettingsError(message)
+    entries = read_sources(settings.sources).entries
 
     async def work() -> None:
         done = []
@@ -32,7 +55,12 @@ def deploy(json_: Json = False) -> None:
             # Deploying is patient with what it makes, but not with a cloud that says nothing at all.
             async with answering(clients.sts):
                 await place_of(clients)
-            async for resource in deploying.deploy(clients, settings):
+            deployed = (
+                deploying.deploy_without_lambda(clients, settings)
+                if without_lambda
+                else deploying.deploy(clients, settings, entries)
+            )
+            async for resource in deployed:
                 done.append(asdict(resource))
                 if not json_:
                     show(resource.line)

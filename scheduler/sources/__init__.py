@@ -1,8 +1,10 @@
 """Sources: where a job's status is asked."""
 
 from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from scheduler.checks.spec import Limits
 from scheduler.core.check_replies import NotTogether, Report
 from scheduler.core.token_row import TokenRow
 
@@ -25,3 +27,17 @@ class BatchSource(Source, Protocol):
     async def check_together(self, rows: Sequence[TokenRow]) -> list[Report] | NotTogether:
         """Ask for the status of several jobs; one report for each, in their order."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class NamedSource:
+    """One source as it is polled: "" is the default one, for rows that name none.
+
+    It is wrapped already where it takes batches. `aws` says that it is asked with our own AWS credentials, so that they
+    are read anew where it refuses them.
+    """
+
+    name: str
+    source: Source
+    limits: Limits
+    aws: bool = True
