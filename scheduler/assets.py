@@ -13,5 +13,14 @@ def asset(*parts: str) -> Path:
 
 def core_files() -> dict[str, bytes]:
     """Give the files of the core by their names in a Lambda's zip."""
-    sources = [_PACKAGE / "__init__.py", *sorted((_PACKAGE / "core").glob("*.py"))]
+    return _files("core")
+
+
+def check_files() -> dict[str, bytes]:
+    """Give the files that say how sources are asked and what they reply, which need the core beside them."""
+    return _files("checks")
+
+
+def _files(folder: str) -> dict[str, bytes]:
+    sources = [_PACKAGE / "__init__.py", *sorted((_PACKAGE / folder).glob("*.py"))]
     return {source.relative_to(_PACKAGE.parent).as_posix(): source.read_bytes() for source in sources}

@@ -1,6 +1,7 @@
 """The demo: an embedded local cloud, the daemon and some workflows, watched until each has ended as it should."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -9,6 +10,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -17,14 +19,17 @@ from rich.table import Table
 from rich.text import Text
 
 from scheduler import log
-from scheduler.aws.admin import read_rows
+from scheduler.aws.admin import read_item, read_rows
 from scheduler.aws.clients import LOCAL_REGION, AdminClients, admin_clients
-from scheduler.aws.deploy import deploy
+from scheduler.aws.deploy import deploy, deploy_without_lambda
 from scheduler.aws.workflows import RUNNING, Execution, Workflows
 from scheduler.daemon import Daemon
 from scheduler.emulator import emulator
+from scheduler.job_service import job_service, source
 from scheduler.monitor import attempts, styled
 from scheduler.settings import Settings
+from scheduler.source_file import read_sources
+from scheduler.sources.file import Sources
 
 _LONGEST_SECONDS = 300.0
 """A demo that has not ended by then has failed."""
@@ -39,6 +44,7 @@ class Workflow:
     given: dict[str, Any]
     outcome: str
     reason: str | None = None
+    without_lambda: bool = False
     started_at: float = 0.0
     waited_seconds: float = 0.0
     attempts: str = ""
@@ -58,7 +64,10 @@ class Workflow:
 
 
 def workflows(succeeding: int, interval: float) -> list[Workflow]:
-    """Give the workflows of the demo: some that succeed, one whose job fails, one that runs out of attempts."""
+    """Give the workflows of the demo: some that succeed, one whose job fails, one that runs out of attempts.
+
+    One more needs no function: its job is that of a service with an HTTP API.
+    """
     config = {"intervalSeconds": interval, "maxAttempts": 10}
 
     def given(name: str, data: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -75,6 +84,7 @@ def workflows(succeeding: int, interval: float) -> list[Workflow]:
             "FAILED",
             "MaxAttemptsExceeded",
         ),
+        Workflow("without-lambda", {"record": {"id": "without-lambda"}}, "SUCCESS", without_lambda=True),
     ]
 
 
@@ -83,7 +93,10 @@ async def run_demo(succeeding: int, interval: float, mode: str, *, keep: bool) -
     for name in [name for name in os.environ if name.startswith(("AWS_", "SCHEDULER_"))]:
         # The demo is a world of its own: nothing of the user's AWS account or settings may reach into it.
         del os.environ[name]
-    settings = Settings.load(interval_seconds=interval, mode=mode, http_port=0, log_level="error", log_format="console")
+    load = partial(
+        Settings.load, interval_seconds=interval, mode=mode, http_port=0, log_level="error", log_format="console"
+    )
+    settings = load()
     log.configure(settings.log_level, settings.log_format, sys.stderr)
     console = Console()
     say = Console(stderr=True, highlight=False).print
@@ -95,10 +108,16 @@ async def run_demo(succeeding: int, interval: float, mode: str, *, keep: bool) -
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_DEFAULT_REGION": LOCAL_REGION,
         }
-        async with admin_clients() as clients:
-            async for done in deploy(clients, settings):
-                say(f"{done.action} {done.kind} {done.name}", style="dim")
-            async with _daemon(settings) as running:
+        async with (
+            admin_clients() as clients,
+            job_service(lambda job_id: read_item(clients, settings.jobs_table, job_id)) as url,
+        ):
+            settings = load(sources=json.dumps({"reports": source(url, interval)}))
+            sources = read_sources(settings.sources)
+            for deployed in (deploy(clients, settings, sources.entries), deploy_without_lambda(clients, settings)):
+                async for done in deployed:
+                    say(f"{done.action} {done.kind} {done.name}", style="dim")
+            async with _daemon(settings, sources) as running:
                 watching = asyncio.create_task(
                     _watch(clients, settings, workflows(succeeding, interval), console), name="watch"
                 )
@@ -131,8 +150,8 @@ def _stopped_by_signal() -> "asyncio.Future[None]":
 
 
 @asynccontextmanager
-async def _daemon(settings: Settings) -> AsyncIterator["asyncio.Task[None]"]:
-    daemon = Daemon(settings)
+async def _daemon(settings: Settings, sources: Sources) -> AsyncIterator["asyncio.Task[None]"]:
+    daemon = Daemon(settings, sources=sources)
     running = asyncio.create_task(daemon.run(), name="daemon")
     try:
         yield running
@@ -143,10 +162,12 @@ async def _daemon(settings: Settings) -> AsyncIterator["asyncio.Task[None]"]:
 
 async def _watch(clients: AdminClients, settings: Settings, shown: list[Workflow], console: Console) -> bool:
     executions = Workflows(clients, settings.state_machine)
+    without_lambda = Workflows(clients, settings.state_machine_without_lambda)
     deadline = time.monotonic() + _LONGEST_SECONDS
     arns: dict[str, Workflow] = {}
     for workflow in shown:
-        arns[await executions.start(workflow.given, f"{workflow.name}-{uuid.uuid4().hex}")] = workflow
+        machine = without_lambda if workflow.without_lambda else executions
+        arns[await machine.start(workflow.given, f"{workflow.name}-{uuid.uuid4().hex}")] = workflow
         workflow.started_at = time.monotonic()
     with Live(_table(shown), console=console, auto_refresh=False) as live:
         while not all(workflow.ended for workflow in shown) and time.monotonic() < deadline:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from scheduler.core.check_replies import NotTogether, Report
 
@@ -10,23 +11,26 @@ GATHER_SECONDS = 0.05
 """The longest that a check waits for others to be asked with."""
 
 
+Job = TypeVar("Job")
+
+
 @dataclass(slots=True)
-class _Batch:
+class _Batch(Generic[Job]):
     """The jobs that are asked for together. Whoever began it asks for all of them; the others wait for him."""
 
-    job_ids: list[str] = field(default_factory=list)
+    jobs: list[Job] = field(default_factory=list)
     full: threading.Event = field(default_factory=threading.Event)
     answered: threading.Event = field(default_factory=threading.Event)
     reports: list[Report] | NotTogether = field(default_factory=lambda: NotTogether("the check crashed"))
 
 
-class BatchedChecks:
+class BatchedChecks(Generic[Job]):
     """Asks for as many jobs at once as threads come within a moment; needs no thread of its own."""
 
     def __init__(
         self,
-        together: Callable[[list[str]], list[Report] | NotTogether],
-        alone: Callable[[str], Report],
+        together: Callable[[list[Job]], list[Report] | NotTogether],
+        alone: Callable[[Job], Report],
         size: int,
         seconds: float = GATHER_SECONDS,
     ) -> None:
@@ -36,17 +40,17 @@ class BatchedChecks:
         self._size = size
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._gathering: _Batch | None = None
+        self._gathering: _Batch[Job] | None = None
 
-    def check(self, job_id: str) -> Report:
+    def check(self, job: Job) -> Report:
         """Ask for one job's status, together with others; by itself where their reply could not be read."""
         with self._lock:
             batch, begins = self._gathering, self._gathering is None
             if batch is None:
                 batch = self._gathering = _Batch()
-            place = len(batch.job_ids)
-            batch.job_ids.append(job_id)
-            if len(batch.job_ids) == self._size:
+            place = len(batch.jobs)
+            batch.jobs.append(job)
+            if len(batch.jobs) == self._size:
                 self._gathering = None
                 batch.full.set()
         if begins:
@@ -54,14 +58,14 @@ class BatchedChecks:
         else:
             batch.answered.wait()
         reports = batch.reports
-        return self._alone(job_id) if isinstance(reports, NotTogether) else reports[place]
+        return self._alone(job) if isinstance(reports, NotTogether) else reports[place]
 
-    def _ask(self, batch: _Batch) -> None:
+    def _ask(self, batch: _Batch[Job]) -> None:
         batch.full.wait(self._seconds)
         with self._lock:
             if self._gathering is batch:
                 self._gathering = None
         try:
-            batch.reports = self._together(batch.job_ids)
+            batch.reports = self._together(batch.jobs)
         finally:
             batch.answered.set()

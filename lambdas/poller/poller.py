@@ -16,49 +16,41 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
-from batched_checks import BatchedChecks
+from making_sources import made_sources, policies
+from named_sources import EventChecks, Sources
 from scheduler.core.answer_delivery import send_call, send_result
 from scheduler.core.attributes import Item
-from scheduler.core.check_replies import NotTogether, Report
+from scheduler.core.check_replies import Report
 from scheduler.core.effects import Check, Effect, Heartbeat, Pause, Reread, Send
 from scheduler.core.failpoints import with_failpoint
 from scheduler.core.home import Home
 from scheduler.core.instant import Instant
-from scheduler.core.invocation import (
-    Invocation,
-    NoInvocation,
-    batch_payload,
-    check_payload,
-    not_invoked,
-    read_batch,
-    read_check,
-)
 from scheduler.core.outcome import Kind, Outcome
-from scheduler.core.protocol import Poll, poll, quarantine
+from scheduler.core.poll_turn import Poll
+from scheduler.core.protocol import poll, quarantine
 from scheduler.core.row_reader import Malformed, read_found
 from scheduler.core.row_writes import write_call, write_result
 from scheduler.core.service_calls import Call, CallError, call_error
 from scheduler.core.states import POLLING
 from scheduler.core.timing import POLLER_THREADS, SEND_TIMEOUT_SECONDS, Policy, lease_seconds
 from scheduler.core.token import TaskToken
+from scheduler.core.token_row import TokenRow
 from scheduler.core.verdicts import due
+from sdk_errors import SDK_ERRORS
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_stepfunctions import SFNClient
 
 _LONGEST_KEY_BYTES = 2_048  # DynamoDB's quota for a partition key
-_SDK_ERRORS = (ClientError, BotoCoreError, OSError, UnicodeDecodeError)
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """How the jobs of one event are asked for, and by when those to be polled were due; None polls them all."""
 
-    check: Callable[[str], Report]
+    check: Callable[[TokenRow], Report]
     due_by: Instant | None
 
 
@@ -72,13 +64,11 @@ class Poller:
 
     dynamodb: "DynamoDBClient"
     stepfunctions: "SFNClient"
-    functions: "LambdaClient"
     table: str
-    source: str
     policy: Policy
+    sources: Sources
     clock: Callable[[], Instant]
     sleep: Callable[[float], None] = time.sleep
-    source_batch: int = 1
 
     def answer(self, event: Any) -> dict[str, Any]:
         """Answer one event. Raises PollError where a single job could not be polled at all."""
@@ -86,14 +76,11 @@ class Poller:
             case {"jobIds": list(job_ids)}:
                 return {"results": self._poll_many(job_ids, _due_by(event))}
             case {"jobId": job_id} if "jobIds" not in event:
-                return self._poll(job_id, _Asked(self._check, _due_by(event)))
+                return self._poll(job_id, _Asked(EventChecks(self.sources, 1).check, _due_by(event)))
         return {"error": 'the event must be {"jobId": "..."} or {"jobIds": ["...", ...]}'}
 
     def _poll_many(self, job_ids: list[Any], due_by: Instant | None) -> list[dict[str, Any]]:
-        # So many polls go on at once, and no more of them can ask together.
-        size = min(self.source_batch, POLLER_THREADS, len(job_ids))
-        check = BatchedChecks(self._check_together, self._check, size).check if size > 1 else self._check
-        asked = _Asked(check, due_by)
+        asked = _Asked(EventChecks(self.sources, len(job_ids)).check, due_by)
         with ThreadPoolExecutor(POLLER_THREADS) as pool:
             return list(pool.map(lambda job_id: self._poll_safely(job_id, asked), job_ids))
 
@@ -141,7 +128,7 @@ class Poller:
     def _perform(self, effect: Effect, asked: _Asked) -> object:
         match effect:
             case Check(row):
-                return asked.check(row.job_id)
+                return asked.check(row)
             case Send() | Heartbeat():
                 return send_result(effect, self._call(send_call(effect)))
             case Pause(seconds):
@@ -156,23 +143,9 @@ class Poller:
         client = self.dynamodb if call.service == "dynamodb" else self.stepfunctions
         try:
             reply: dict[str, Any] = getattr(client, call.operation)(**call.parameters)
-        except _SDK_ERRORS as error:
+        except SDK_ERRORS as error:
             return call_error(error)
         return reply
-
-    def _check(self, job_id: str) -> Report:
-        return read_check(self._invoke(check_payload(job_id)))
-
-    def _check_together(self, job_ids: list[str]) -> list[Report] | NotTogether:
-        return read_batch(self._invoke(batch_payload(job_ids)), len(job_ids))
-
-    def _invoke(self, payload: bytes) -> Invocation | NoInvocation:
-        try:
-            reply = self.functions.invoke(FunctionName=self.source, Payload=payload)
-            body = reply["Payload"].read()
-        except _SDK_ERRORS as error:
-            return not_invoked(self.source, call_error(error))
-        return Invocation(body, failed="FunctionError" in reply)
 
 
 @contextmanager
@@ -213,23 +186,22 @@ def _made() -> Poller:
     # The protocol counts and repeats these calls itself.
     stepfunctions = boto3.client("stepfunctions", config=config(SEND_TIMEOUT_SECONDS - 1, 1))
     check_timeout = float(os.environ.get("SCHEDULER_CHECK_TIMEOUT_SECONDS", "10"))
+    sources = made_sources(check_timeout)
+    default = Policy(
+        interval_seconds=float(os.environ.get("SCHEDULER_INTERVAL_SECONDS", "60")),
+        lease_seconds=lease_seconds(check_timeout),
+        shards=int(os.environ.get("SCHEDULER_SHARDS", "4")),
+        retention_seconds=float(os.environ.get("SCHEDULER_RETENTION_DAYS", "7")) * 86_400,
+        home=Home(stepfunctions.meta.region_name),
+    )
     return Poller(
         # Two tries within what the lease allows for a call.
         dynamodb=boto3.client("dynamodb", config=config(1, 2)),
         stepfunctions=stepfunctions,
-        # A check is sent once.
-        functions=boto3.client("lambda", config=config(check_timeout, 1)),
         table=os.environ.get("SCHEDULER_TOKEN_TABLE", "poc-task-tokens"),
-        source=os.environ.get("SCHEDULER_SOURCE_FUNCTION", "poc-simulated-api"),
-        policy=Policy(
-            interval_seconds=float(os.environ.get("SCHEDULER_INTERVAL_SECONDS", "60")),
-            lease_seconds=lease_seconds(check_timeout),
-            shards=int(os.environ.get("SCHEDULER_SHARDS", "4")),
-            retention_seconds=float(os.environ.get("SCHEDULER_RETENTION_DAYS", "7")) * 86_400,
-            home=Home(stepfunctions.meta.region_name),
-        ),
+        policy=policies(default, sources.specs, check_timeout),
+        sources=sources,
         clock=lambda: time.time_ns() // 1_000_000,
-        source_batch=int(os.environ.get("SCHEDULER_SOURCE_BATCH_SIZE", "1")),
     )
 
 

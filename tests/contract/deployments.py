@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from scheduler.aws.clients import AdminClients, admin_clients
-from scheduler.aws.deploy import Deployed, deploy
+from scheduler.aws.deploy import Deployed, deploy, deploy_without_lambda
 from scheduler.settings import Settings
 
 HOME, ABROAD = "us-east-1", "eu-central-1"
@@ -36,10 +36,11 @@ def names(prefix: str | None = None, **more: Any) -> Settings:
     )
 
 
-async def deployed(settings: Settings) -> dict[str, Deployed]:
+async def deployed(settings: Settings, *, without_lambda: bool = False) -> dict[str, Deployed]:
     """Deploy, and give what was done for each resource."""
+    deploy_all = deploy_without_lambda if without_lambda else deploy
     async with admin_clients() as clients:
-        return {f"{done.kind} {done.name}": done async for done in deploy(clients, settings)}
+        return {f"{done.kind} {done.name}": done async for done in deploy_all(clients, settings)}
 
 
 def actions(done: dict[str, Deployed]) -> set[str]:

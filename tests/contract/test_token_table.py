@@ -258,7 +258,7 @@ async def test_of_a_backlog_the_longest_due_come_first_with_some_of_the_newest_a
     ids = [job_id for job_id in (f"job-{number:04}" for number in range(1_400)) if due_shard(job_id, SHARDS) == 0][:300]
     async with AsyncExitStack() as stack:
         clients: WithDynamoDB = FakeTokenTable(SHARDS)
-        name = f"backlog-of-{backend}"
+        name = FakeTokenTable.name if backend == "fake" else f"backlog-of-{backend}"
         if backend != "fake":
             use_endpoint(monkeypatch, request.getfixturevalue(backend))
             admin = await stack.enter_async_context(admin_clients())

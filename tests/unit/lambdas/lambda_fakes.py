@@ -49,6 +49,7 @@ class FakeDynamoDB:
 
     def update_item(self, **call: Any) -> dict[str, Any]:
         self._raise("update_item")
+        assert call["TableName"]
         job_id = call["Key"]["jobId"]["S"]
         names: dict[str, str] = call.get("ExpressionAttributeNames", {})
         values: dict[str, Any] = call["ExpressionAttributeValues"]
@@ -111,6 +112,7 @@ class FakeFunctions:
         self._reply = reply
 
     def invoke(self, *, FunctionName: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803
+        assert FunctionName
         self.names.append(FunctionName)
         self.requests.append(json.loads(Payload))
         reply = self._reply(self.requests[-1])

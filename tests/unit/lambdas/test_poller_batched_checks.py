@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
+import named_sources
 import poller
 from batched_checks import BatchedChecks
+from lambda_checks import LambdaChecks
+from named_sources import Sources
 from scheduler.core.check_replies import Completed, InProgress, NotTogether, Report, Unanswered
 from scheduler.core.timing import Policy
 from tests.unit.lambdas.lambda_fakes import FakeDynamoDB, FakeFunctions, FakeStepFunctions, client_error
-from tests.unit.lambdas.test_poller_function import NOW, World
+from tests.unit.lambdas.test_poller_function import NOW, World, no_other
 
 FOR_EVER = 60.0
 """A moment that does not end within a test: batches are full."""
@@ -93,13 +96,14 @@ def polled(world: World, functions: FakeFunctions, event: Any, size: int) -> dic
     answers: Any = world.answers
     source: Any = functions
     policy = Policy(interval_seconds=60, lease_seconds=30, shards=4, chance=lambda: 0.5)
-    made = poller.Poller(table, answers, source, "tokens", "source", policy, lambda: NOW, source_batch=size)
+    sources = Sources(LambdaChecks(source, "source", size), {}, no_other)
+    made = poller.Poller(table, answers, "tokens", policy, sources, lambda: NOW)
     return made.answer(event)
 
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(poller, "BatchedChecks", partial(BatchedChecks, seconds=FOR_EVER))
+    monkeypatch.setattr(named_sources, "BatchedChecks", partial(BatchedChecks, seconds=FOR_EVER))
     world = World(FakeDynamoDB(), FakeStepFunctions())
     for job_id in "abc":
         world.add(job_id)
@@ -138,4 +142,4 @@ def test_the_size_of_a_batch_comes_from_the_environment(monkeypatch: pytest.Monk
     poller._poller.cache_clear()
     made = poller._poller()
     poller._poller.cache_clear()
-    assert made.source_batch == 25
+    assert made.sources.default.most == 25

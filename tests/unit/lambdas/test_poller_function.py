@@ -1,4 +1,5 @@
 import json
+import os
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,10 +9,14 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, ParamValidationError, ReadTimeoutError
 
 import poller
+from lambda_checks import LambdaChecks
+from named_sources import Asks, Sources
 from poller import PollError
+from scheduler.checks.spec import SourceSpec
 from scheduler.core.attributes import from_item, to_attribute
 from scheduler.core.instant import format_iso, parse_iso
-from scheduler.core.timing import Policy
+from scheduler.core.timing import POLLER_THREADS, SEND_TIMEOUT_SECONDS, Policy
+from scheduler.settings import Settings
 from tests.unit.lambdas.lambda_fakes import (
     CONDITION_FAILED,
     FakeDynamoDB,
@@ -24,6 +29,10 @@ from tests.unit.lambdas.lambda_fakes import (
 NOW = parse_iso("2026-01-02T03:04:05Z")
 TOKEN = "secret-token-0123456789"
 IN_PROGRESS, COMPLETED, FAILED = {"status": "IN_PROGRESS"}, {"status": "COMPLETED"}, {"status": "FAILED", "reason": "x"}
+
+
+def no_other(spec: SourceSpec) -> Asks:
+    raise AssertionError(spec)
 
 
 @dataclass
@@ -57,7 +66,8 @@ class World:
         table: Any = self.table
         answers: Any = self.answers
         policy = Policy(interval_seconds=60, lease_seconds=30, shards=4, chance=lambda: 0.5)
-        made = poller.Poller(table, answers, functions, "tokens", "source", policy, lambda: NOW, self.slept.append)
+        sources = Sources(LambdaChecks(functions, "source"), {}, no_other)
+        made = poller.Poller(table, answers, "tokens", policy, sources, lambda: NOW, self.slept.append)
         return made.answer(event)
 
 
@@ -146,6 +156,20 @@ def test_a_row_that_cannot_be_understood_is_set_aside(world: World) -> None:
 )
 def test_an_event_that_names_no_job_is_an_error(world: World, event: Any) -> None:
     assert list(world.poll(event)) == ["error"]
+
+
+def test_an_event_that_names_no_job_is_told_what_it_must_be(world: World) -> None:
+    assert world.poll({})["error"] == 'the event must be {"jobId": "..."} or {"jobIds": ["...", ...]}'
+
+
+def test_the_longest_id_that_a_table_takes_is_polled(world: World) -> None:
+    assert world.poll({"jobId": world.add("x" * 2_048)})["attempt"] == 1
+
+
+def test_a_job_that_crashes_before_its_row_is_read_is_named(world: World) -> None:
+    world.status = lambda _: RuntimeError("crash")
+    with pytest.raises(PollError, match="job 'job-1' could not be polled"):
+        world.poll({"jobId": world.add("job-1")})
 
 
 @pytest.mark.parametrize("job_id", [None, "", 5, ["job-1"], "x" * 2_049, "\ud800"])
@@ -336,11 +360,66 @@ def test_the_handler_is_built_from_the_environment_once(monkeypatch: pytest.Monk
 
     made: Any = poller._poller()
     poller._poller.cache_clear()
-    assert (made.table, made.source) == ("t", "poc-simulated-api")
+    source: Any = made.sources.default
+    assert (made.table, source.name) == ("t", "poc-simulated-api")
     assert (made.policy.interval_seconds, made.policy.shards, made.policy.lease_seconds) == (7, 9, 23.5)
-    assert made.functions.meta.config.read_timeout == 2.5
-    tries = {client.meta.config.retries["total_max_attempts"] for client in (made.functions, made.stepfunctions)}
+    assert source.functions.meta.config.read_timeout == 2.5
+    tries = {client.meta.config.retries["total_max_attempts"] for client in (source.functions, made.stepfunctions)}
     assert tries == {1}
+
+
+def test_every_call_of_the_handler_ends_within_what_the_lease_allows_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = made_with(monkeypatch, AWS_DEFAULT_REGION="eu-north-1")
+    clients = {"dynamodb": made.dynamodb, "states": made.stepfunctions, "lambda": made.sources.default.functions}
+    limits = {
+        name: (config.connect_timeout, config.read_timeout, config.retries["total_max_attempts"])
+        for name, client in clients.items()
+        for config in [client.meta.config]
+    }
+    assert limits == {"dynamodb": (1, 1, 2), "states": (1, SEND_TIMEOUT_SECONDS - 1, 1), "lambda": (1, 10, 1)}
+    assert all(client.meta.config.retries["mode"] == "standard" for client in clients.values())
+    assert all(client.meta.config.max_pool_connections >= POLLER_THREADS for client in clients.values())
+
+
+def test_without_settings_the_handler_has_the_daemons_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = made_with(monkeypatch, AWS_DEFAULT_REGION="eu-north-1")
+    defaults = Settings.load()
+    source = made.sources.default
+    assert (made.table, source.name, source.most) == (defaults.token_table, defaults.source_function, 1)
+    assert made.policy.interval_seconds == defaults.interval_seconds
+    assert made.policy.shards == defaults.shards
+    assert made.policy.retention_seconds == defaults.retention_days * 86_400
+    assert made.policy.home.region == "eu-north-1"
+
+
+def test_the_source_and_the_retention_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = made_with(
+        monkeypatch, AWS_DEFAULT_REGION="us-east-1", SCHEDULER_SOURCE_FUNCTION="ours", SCHEDULER_RETENTION_DAYS="2"
+    )
+    assert (made.sources.default.name, made.policy.retention_seconds) == ("ours", 172_800)
+
+
+def test_the_handler_reads_the_time_in_whole_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = made_with(monkeypatch, AWS_DEFAULT_REGION="us-east-1")
+    monkeypatch.setattr("time.time_ns", lambda: 1_767_225_600_123_999_999)
+    assert made.clock() == 1_767_225_600_123
+    assert isinstance(made.clock(), int)
+
+
+def test_the_handler_answers_the_event_that_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    poller._poller.cache_clear()
+    assert poller.handler({"jobIds": []}, None) == {"results": []}
+    poller._poller.cache_clear()
+
+
+def made_with(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Any:
+    """Make the handler's poller with no settings but these."""
+    for name in [name for name in os.environ if name.startswith(("SCHEDULER_", "AWS_"))]:
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return poller._made()
 
 
 # --- events: delivered at least once, and perhaps late
@@ -353,6 +432,18 @@ def test_a_job_that_was_due_by_then_is_polled(world: World) -> None:
     reply = world.poll({"jobIds": ["job-1", "job-2"], "dueBy": NOW - 5})
 
     assert [result["attempt"] for result in reply["results"]] == [1, 1]
+
+
+def test_a_batch_that_is_delivered_twice_polls_its_jobs_once(world: World) -> None:
+    for job_id in ("job-1", "job-2"):
+        world.add(job_id, version=3, nextPollAt=NOW - 5)
+    event = {"jobIds": ["job-1", "job-2"], "dueBy": NOW}
+
+    first, second = (world.poll(event)["results"] for _ in range(2))
+
+    assert [result["attempt"] for result in first] == [1, 1]
+    assert [result["outcome"] for result in second] == ["lost", "lost"]
+    assert world.row("job-2")["attemptCount"] == 1
 
 
 def test_an_event_that_is_delivered_twice_polls_its_jobs_once(world: World) -> None:
