@@ -32,7 +32,7 @@ lint: setup ## Check style, types and the direction of imports.
 	$(BIN)/lint-imports
 
 test: lint ## Run every check and every test that needs no container engine.
-	$(BIN)/pytest -n 4 # they wait more than they reckon
+	$(BIN)/pytest -n 4 --dist worksteal # they wait more than they reckon
 
 test-compose: setup ## Bring `docker compose up` up for real and watch a workflow end.
 	$(BIN)/pytest tests/compose

@@ -98,6 +98,7 @@ class JobsInMemory:
             "now": now if callable(now) else lambda: now,
         } | parts
         self.engine = Engine(self.table, answers=self.answers, **given)
+        self.finder.passes_by = self.engine.dispatch.passes_by
 
     def add(self, job_id: str, **changes: Any) -> None:
         """Add a row that is due, and a task that waits for its job."""

@@ -187,6 +187,8 @@ class FakeDynamoDB:
     async def _asked(self, operation: str, asked: dict[str, Any]) -> None:
         self.calls[operation] += 1
         self.asked.append((operation, asked))
+        tables = list(asked["RequestItems"]) if operation == "batch_get_item" else [asked.get("TableName")]
+        assert tables == [self.table["TableName"]]
         if not self._gate.is_set():
             await self._gate.wait()
         if self._failures.get(operation):

@@ -7,14 +7,15 @@ Time is virtual: everything here runs on the loop of `tests.virtual_time`. What 
 import asyncio
 import itertools
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 from scheduler.aws.due_finder import DueFinder
 from scheduler.aws.replica_table import ReplicaTable
-from scheduler.aws.token_table import TokenTable
+from scheduler.aws.token_table import Due, TokenTable
+from scheduler.checks.spec import Limits
 from scheduler.core.attributes import Attribute, Item
 from scheduler.core.check_replies import InProgress, Report
 from scheduler.core.instant import Instant, format_iso, parse_iso
@@ -83,6 +84,8 @@ class Cloud:
         self.table = FakeTokenTable()
         self.answers = FakeStepFunctions()
         self.source = TimedSource()
+        self.named: defaultdict[str, TimedSource] = defaultdict(TimedSource)
+        """The sources that rows may name."""
 
     def add(self, job_id: str = "job-1", **changes: Attribute | None) -> None:
         """Add a job whose row is due, and a task that waits for it."""
@@ -130,6 +133,7 @@ class Replica:
         most: int = 1_000,
         policy: Policy | None = None,
         first_fire: Callable[[Instant], Instant] | None = None,
+        named: Mapping[str, Limits] | None = None,
     ) -> None:
         self.cloud = cloud
         self.asleep = 0.0
@@ -138,27 +142,57 @@ class Replica:
         self.policy = replace(
             policy or fixed_policy(interval, LEASE, hold=hold), new_claim_id=lambda: f"{name}-{next(numbers)}"
         )
+        named = named or {}
+        policies = {
+            name: replace(
+                self.policy,
+                interval_seconds=limits.interval_seconds or interval,
+                lease_seconds=LEASE - 10 + (limits.timeout_seconds or 10),
+                backoff=limits.backoff,
+                longest_interval_seconds=limits.longest_seconds or 1e6,
+                max_attempts=limits.max_attempts,
+            )
+            for name, limits in named.items()
+        }
+        self.policy = replace(self.policy, sources=policies)
         self.health = Health(virtual_time.now)
         self.attention = Attention(self.health)
         self.writer: Any = cloud.table
-        self.held = Held(name, most)
+        self.held = Held(name, most, sources=1 + len(named))
 
-        def polling(source: Any) -> DirectPoller:
-            return DirectPoller(cloud.table, cloud.answers, source, self.policy, 10, self.wall)
+        def polling(source: Any, seconds: float = 10) -> DirectPoller:
+            return DirectPoller(cloud.table, cloud.answers, source, self.policy, seconds, self.wall)
 
         self.lane = Lane("jobs", polling(cloud.source), slots, self.attention, virtual_time.now)
         self.desk = Desk("desk", polling(UnaskedSource()), slots, self.attention, virtual_time.now)
-        self.polls = MemoryPolls(self.held, self.policy, Clocks(self.wall, self.boot, first_fire), self.lane, self.desk)
+        self.lanes = {
+            name: Lane(
+                name,
+                polling(cloud.named[name], limits.timeout_seconds or 10),
+                limits.concurrency or slots,
+                self.attention,
+                virtual_time.now,
+                rate=limits.rate_per_second,
+            )
+            for name, limits in named.items()
+        }
+        clocks = Clocks(self.wall, self.boot, first_fire)
+        self.polls = MemoryPolls(self.held, self.policy, clocks, self.lane, self.desk, named=self.lanes)
         self.attention.on_freed = self.polls.on_room
         self.taking_up = TakingUp(self.held, self, self.polls, self.desk, self.attention)
         self.renewals = Renewals(self.held, self, self.polls)
         holding = Holding(self.held, self.polls, self.taking_up, self.renewals)
-        self.dispatch = Dispatch(self.lane, self.desk, self.policy.home, interval, virtual_time.now)
+        self.dispatch = Dispatch(self.lane, self.desk, self.policy.home, interval, virtual_time.now, named=self.lanes)
         self.dispatch.holding = holding
         table = TokenTable(cloud.table, cloud.table.name, "index")
         self.roll = ReplicaTable(table, cloud.table, 4)
         self.replicas = Replicas(self.roll, holding, lambda: self.indexed, "1.0.0")
-        self.finder: DueFinder = cloud.table.finder("index", virtual_time.now)
+        self.find("index")
+
+    def find(self, due: Due) -> None:
+        """Find due rows in this way from now on."""
+        self.finder: DueFinder = self.cloud.table.finder(due, virtual_time.now)
+        self.finder.passes_by = self.dispatch.passes_by
         self.ticker = Ticker(self.finder, self.dispatch, self.attention, self.wall)
 
     def wall(self) -> Instant:
@@ -211,7 +245,7 @@ class Replica:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
-            for lane in (self.lane, self.desk):
+            for lane in self.dispatch.lanes:
                 lane.close()
                 lane.abort()
                 await lane.ended()

@@ -32,9 +32,9 @@ def test_the_demo_ends_by_itself_and_leaves_nothing_behind(tmp_path: Path) -> No
         check=False,
         stdin=subprocess.DEVNULL,
     )
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "7 of 7 workflows ended as they should")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "8 of 8 workflows ended as they should")
     assert time.monotonic() - started < 40
-    assert done.stdout.count("SUCCESS") == 5
+    assert done.stdout.count("SUCCESS") == 6
     assert done.stdout.count("FAILED") == 2
     assert processes_in(tmp_path) == []
     assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ from tests.faults.world import AddedJob, World, until
 
 MALFORMED: dict[str, dict[str, Any]] = {
     "attempts-of-text": {"attemptCount": {"S": "many"}},
-    "attempts-missing": {"attemptCount": None},
+    "time-out-of-text": {"expiresAt": None, "timeoutSeconds": {"S": "60"}},
     "attempts-in-halves": {"attemptCount": {"N": "1.5"}},
     "most-attempts-of-a-boolean": {"maxAttempts": {"BOOL": True}},
     "most-attempts-not-a-number": {"maxAttempts": {"S": "NaN"}},
@@ -18,7 +18,7 @@ MALFORMED: dict[str, dict[str, Any]] = {
     "expiry-of-a-number": {"expiresAt": {"N": "1700000000"}},
     "expiry-not-a-number": {"expiresAt": {"S": "NaN"}},
     "expiry-empty": {"expiresAt": {"S": ""}},
-    "expiry-missing": {"expiresAt": None},
+    "time-out-since-no-time": {"expiresAt": None, "timeoutSeconds": {"N": "60"}, "createdAt": {"S": "then"}},
     "interval-not-a-number": {"intervalSeconds": {"S": "NaN"}},
     "interval-beyond-all-numbers": {"intervalSeconds": {"N": "1E+60"}},
     "version-of-text": {"version": {"S": "1"}},
@@ -98,7 +98,7 @@ def test_fault_20_a_status_of_a_newer_version_and_a_row_that_names_a_source_are_
     with world.daemon() as daemon:
         assert world.ended(richer)["status"] == "COMPLETED"
         ticks = world.ticks(daemon, more=3)[1:]
-        alone = daemon.events("row.left_alone")
+        alone = daemon.events("source.unknown")
         assert daemon.readiness()[0] == 200
     polled = [world.poller_lambda({"jobId": job.job_id}) for job in (paused, sourced)]
     replies = [json.loads(done.stdout) for done in polled]

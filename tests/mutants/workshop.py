@@ -11,11 +11,16 @@ WORKSHOP = ROOT / ".mutants"
 PYTHON = ROOT / ".venv" / "mutants" / "bin" / "python"
 
 POLLER = "lambdas/poller/poller.py"
+BESIDE_POLLER = "lambdas/poller/batched_checks.py"
 MUTATED = (
     "scheduler/core/*.py",
     "scheduler/engine/*.py",
     "scheduler/daemon.py",
     "scheduler/aws/token_table.py",
+    "scheduler/aws/due_finder.py",
+    "scheduler/aws/batch_writes.py",
+    "scheduler/aws/table_shape.py",
+    "scheduler/aws/replica_table.py",
     "scheduler/web/health.py",
     POLLER,
 )
@@ -24,9 +29,14 @@ MUTATED = (
 _TESTS = "tests/unit"
 _NO_HELP = (
     "tests/unit/aws_server",  # real processes, and tests of the tests
+    "tests/unit/aws/test_roles.py",
     "tests/unit/test_readme.py",
     "tests/unit/test_definition.py",
     "tests/unit/lambdas/test_create_job_function.py",
+    "tests/unit/lambdas/test_create_job_races.py",
+    "tests/unit/lambdas/test_create_job_retried.py",
+    "tests/unit/lambdas/test_create_job_unavailable.py",
+    "tests/unit/commands",
     "tests/unit/lambdas/test_simulated_api_function.py",
 )
 
@@ -34,7 +44,7 @@ _NO_HELP = (
 # A mutant that loops for ever is given up after three times what its tests take, and three seconds.
 _SETTINGS = """
 [tool.mutmut]
-source_paths = ["scheduler", "poller.py"]
+source_paths = ["scheduler", "poller.py", "batched_checks.py"]
 only_mutate = {only}
 pytest_add_cli_args = ["-p", "no:cacheprovider", "--assert=plain", "--tb=no", "--no-header", "--no-summary"]
 pytest_add_cli_args_test_selection = {tests}
@@ -59,6 +69,7 @@ def build(paths: Sequence[str]) -> None:
     shutil.copytree(ROOT / "tests", WORKSHOP / "tests", ignore=caches)
     # Mutants are known by their module's name, and the poller Lambda's is `poller`: it is the root of a zip.
     shutil.copy2(ROOT / POLLER, WORKSHOP / in_workshop(POLLER))
+    shutil.copy2(ROOT / BESIDE_POLLER, WORKSHOP)
     tests = [_TESTS, *(f"--ignore={path}" for path in _NO_HELP)]
     settings = _SETTINGS.format(only=[in_workshop(path) for path in paths], tests=tests)
     (WORKSHOP / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text("utf-8") + settings, "utf-8")

@@ -14,12 +14,13 @@ from scheduler.assembly import Parts
 from scheduler.core.check_replies import Completed
 from scheduler.core.home import Home
 from scheduler.settings import Settings
+from scheduler.sources.file import Sources
 from scheduler.web.health import Health
 from tests.engines import JobsInMemory
 
 
 @asynccontextmanager
-async def in_memory(settings: Settings, health: Health, *, hold: bool) -> AsyncIterator[Parts]:
+async def in_memory(settings: Settings, _: Sources, health: Health, *, hold: bool) -> AsyncIterator[Parts]:
     """Give the parts of a daemon that needs no cloud."""
     del health, hold
     jobs = JobsInMemory({"job-1": Completed({})}, clock.now, slots=settings.concurrency)
@@ -52,7 +53,7 @@ def main() -> None:
     log.configure("debug", "json", sys.stdout)
     daemon.assembled = in_memory  # type: ignore[assignment, attr-defined]
     settings = Settings.load(drain_seconds=float(sys.argv[1]), interval_seconds=0.2, http_port=0)
-    asyncio.run(daemon.run_daemon(settings))
+    asyncio.run(daemon.run_daemon(settings, Sources()))
 
 
 if __name__ == "__main__":

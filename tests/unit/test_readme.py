@@ -19,6 +19,7 @@ def test_every_setting_is_named_with_its_default() -> None:
 def test_every_command_is_named() -> None:
     named = re.findall(r"^\| `callback-scheduler (\w+)", README, re.MULTILINE)
     there = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
+    there += [group.name or "" for group in app.registered_groups]
     assert sorted(named) == sorted(there)
 
 

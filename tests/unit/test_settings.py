@@ -42,6 +42,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "jobs_table": "poc-jobs",
         "source_function": "poc-simulated-api",
         "source_batch_size": 1,
+        "sources": None,
         "simulated_api_function": "poc-simulated-api",
         "create_job_function": "poc-create-job",
         "state_machine": "poc-callback-workflow",
