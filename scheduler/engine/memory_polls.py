@@ -17,7 +17,7 @@ from scheduler.engine.turns import Turn
 
 _WAITING = frozenset({Kind.IN_PROGRESS, Kind.CHECK_FAILED, Kind.UNREACHED})
 _IDLE_SECONDS = 3_600.0
-_TOGETHER_SECONDS = 0.01
+_TOGETHER_SECONDS = 0.03
 """Polls that become due within so short a time start together: waking up costs as much as a quarter of a poll."""
 _BEAT_RETRY_SECONDS = 0.5
 """How soon a heartbeat is tried again that the desk had no room for."""
