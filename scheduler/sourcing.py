@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from scheduler.aws.clients import Clients
 from scheduler.aws.functions import Functions
+from scheduler.checks.source_policies import policy_of
 from scheduler.checks.spec import AskLambda, Limits, SourceSpec
 from scheduler.core.home import Home
-from scheduler.core.timing import LONGEST_INTERVAL_SECONDS, Policy, lease_seconds
+from scheduler.core.timing import Policy
 from scheduler.settings import Settings
 from scheduler.source_making import SourceMaker
 from scheduler.sources import NamedSource, Source
@@ -68,17 +69,7 @@ def policy_of_sources(settings: Settings, named: Sequence[NamedSource], home: Ho
         home=home,
     )
 
-    def own(limits: Limits) -> Policy:
-        return replace(
-            shared,
-            interval_seconds=limits.interval_seconds or settings.poll_seconds,
-            lease_seconds=lease_seconds(timeout_seconds(settings, limits)),
-            backoff=limits.backoff,
-            longest_interval_seconds=limits.longest_seconds or LONGEST_INTERVAL_SECONDS,
-            max_attempts=limits.max_attempts,
-        )
-
-    policies = {each.name: own(each.limits) for each in named}
+    policies = {each.name: policy_of(shared, each.limits, settings.check_timeout_seconds) for each in named}
     return replace(policies.pop(DEFAULT), sources=policies)
 
 

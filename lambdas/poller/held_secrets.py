@@ -1,6 +1,5 @@
 """Secrets: read from where an entry says that they are kept, kept for five minutes, and never shown."""
 
-import json
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -8,6 +7,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from scheduler.checks.secret_values import NoValueError, value_of
 from scheduler.core.check_replies import Unasked
 from scheduler.core.service_calls import Refusal, call_error
 from sdk_errors import SDK_ERRORS
@@ -51,7 +51,11 @@ class Secrets:
             case {"file": path}:
                 return _of_file(path)
             case {"secret": name}:
-                return _value_of(self._of_aws("secret", name), name, reference.get("key"))
+                held = self._of_aws("secret", name)
+                try:
+                    return value_of(held, name, reference.get("key"))
+                except NoValueError as error:
+                    raise SecretError(str(error)) from None
             case {"parameter": name}:
                 return self._of_aws("parameter", name)
         message = "it is not said where it is kept"
@@ -102,17 +106,3 @@ def _of_file(path: str) -> str:
     except UnicodeDecodeError:
         message = f"file {path} holds no text"
         raise SecretError(message) from None
-
-
-def _value_of(text: str, name: str, key: str | None) -> str:
-    if key is None:
-        return text
-    try:
-        value = json.loads(text)[key]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        message = f"secret {name} is no JSON with the key {key}"
-        raise SecretError(message) from None
-    if not isinstance(value, str):
-        message = f"the key {key} of secret {name} is no text"
-        raise SecretError(message)
-    return value

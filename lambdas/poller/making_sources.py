@@ -14,8 +14,9 @@ from http_checks import HttpChecks
 from http_signing import Authority
 from lambda_checks import LambdaChecks
 from named_sources import Asks, Sources
-from scheduler.checks.spec import AskAws, AskHttp, AskLambda, Limits, SourceSpec, spec_of
-from scheduler.core.timing import LONGEST_INTERVAL_SECONDS, Policy, lease_seconds
+from scheduler.checks.source_policies import policy_of
+from scheduler.checks.spec import AskAws, AskHttp, AskLambda, SourceSpec, spec_of
+from scheduler.core.timing import Policy
 
 _PACKED = Path(__file__).with_name("sources.json")
 """What `deploy` packs: the entries, each with its preset or waiter spelt out."""
@@ -52,16 +53,5 @@ def made_sources(check_timeout: float) -> Sources:
 def policies(default: Policy, specs: Mapping[str, SourceSpec], check_timeout: float) -> Policy:
     """Give the default source's policy, with one for each of the others."""
     return replace(
-        default, sources={name: _policy(default, spec.limits, check_timeout) for name, spec in specs.items()}
-    )
-
-
-def _policy(default: Policy, limits: Limits, check_timeout: float) -> Policy:
-    return replace(
-        default,
-        interval_seconds=limits.interval_seconds or default.interval_seconds,
-        lease_seconds=lease_seconds(limits.timeout_seconds or check_timeout),
-        backoff=limits.backoff,
-        longest_interval_seconds=limits.longest_seconds or LONGEST_INTERVAL_SECONDS,
-        max_attempts=limits.max_attempts,
+        default, sources={name: policy_of(default, spec.limits, check_timeout) for name, spec in specs.items()}
     )

@@ -1,7 +1,6 @@
 """Secrets: read from where an entry says that they are kept, and never shown."""
 
 import asyncio
-import json
 import os
 import stat
 import time
@@ -11,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from scheduler.checks.secret_values import NoValueError, value_of
 from scheduler.core.service_calls import Refusal
 from scheduler.errors import CloudError
 from scheduler.sources.kept import Kept
@@ -72,7 +72,11 @@ class Secrets:
             case {"file": path}:
                 return await asyncio.to_thread(self._of_file, path)
             case {"secret": name}:
-                return _value_of(await self._of_store("secret", name), name, reference.get("key"))
+                held = await self._of_store("secret", name)
+                try:
+                    return value_of(held, name, reference.get("key"))
+                except NoValueError as error:
+                    raise _unreadable(str(error)) from None
             case {"parameter": name}:
                 return await self._of_store("parameter", name)
         why = "it is not said where it is kept"
@@ -119,21 +123,6 @@ class Secrets:
 
 async def _for_a_while(fetch: Callable[[str], Any], name: str) -> tuple[str, float]:
     return await fetch(name), KEPT_SECONDS
-
-
-def _value_of(text: str, name: str, key: str | None) -> str:
-    if key is None:
-        return text
-    try:
-        value = json.loads(text)[key]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        # The cause would show the secret.
-        why = f"secret {name} is no JSON with the key {key}"
-        raise _unreadable(why) from None
-    if not isinstance(value, str):
-        why = f"the key {key} of secret {name} is no text"
-        raise _unreadable(why)
-    return value
 
 
 def _unreadable(why: str) -> CloudError:
